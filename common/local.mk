@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += common/libcommon.a
+common_libcommon_a_SOURCES = \
+	common/auto.h \
+	common/error.c common/error.h \
+	common/fault.c common/fault.h \
+	common/log.c common/log.h
+common_libcommon_a_SOURCES += \
+	common/loop.c common/loop.h

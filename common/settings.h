@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* settings.h - what the programs read from drover.conf or cinder.conf, checked. */
+#ifndef COMMON_SETTINGS_H
+#define COMMON_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/auto.h"
+#include "common/conf.h"
+#include "common/error.h"
+#include "common/rpc.h"
+
+/* [DEFAULT], [database], [oslo_messaging_rabbit] and Drover's own [drover]. Names of the
+ * fields are the names of the options. Owned by the struct settings. */
+struct settings {
+	struct conf *conf;
+	char *host; /* [DEFAULT] host, default the machine's name */
+	char **enabled_backends; /* NULL-terminated, may be empty */
+	char *transport_url;
+	char *control_exchange; /* "openstack" */
+	double rpc_response_timeout; /* 60 s */
+	bool debug;
+	char *log_file, *log_dir;
+	double report_interval; /* 10 s: heartbeats of the services rows */
+	double periodic_interval; /* 60 s: capability reports */
+	double service_down_time; /* 60 s */
+	char *storage_availability_zone; /* "nova" */
+	char *default_availability_zone; /* NULL: storage_availability_zone */
+	char *volume_name_template; /* "volume-%s", exactly one %s */
+	char *state_path; /* "/var/lib/drover": locks of operations */
+	double max_over_subscription_ratio; /* 20.0 */
+	double capacity_weight_multiplier; /* 1.0 */
+	char *default_volume_type; /* "__DEFAULT__" */
+
+	char *connection; /* [database] connection */
+	char *conninfo; /* the same for libpq */
+
+	struct rpc_options rpc; /* [oslo_messaging_rabbit] and the URL */
+
+	/* [drover] */
+	bool migration_result_keep; /* migration_result = clear | keep */
+	int64_t max_operations; /* workers at once in one manager, 8 */
+	double source_keep; /* seconds the old object is kept after a migration, 0 */
+	int64_t checkpoint_bytes; /* 256 MiB */
+	double checkpoint_seconds; /* 5 */
+	double rescan_interval; /* 15 s */
+	int64_t worker_attempts; /* crashes without progress before giving up, 5 */
+	char *nbdkit; /* program, "nbdkit" */
+};
+
+/* One section of enabled_backends, with [backend_defaults] beneath. */
+struct backend_settings {
+	char *name; /* the section */
+	char *host; /* "server1@fast": backend_host option or host, '@' and the section */
+	char *volume_driver; /* "file"; class paths of Cinder select ours */
+	char *volume_backend_name; /* default: the section */
+	char *volume_name_template;
+	double reserved_percentage;
+	char *max_over_subscription_ratio; /* number or "auto" */
+	char *file_directory; /* driver file: where the volumes are */
+	char *availability_zone; /* backend_availability_zone or storage_availability_zone */
+	bool frozen;
+};
+
+/* --config-file arguments; none: /etc/drover/drover.conf, else /etc/cinder/cinder.conf.
+ * ERR_CONFIG in one sentence with file and line. Unknown options warn once. */
+int settings_load(const char *const *paths, size_t count, struct settings **out,
+	struct error *err);
+void settings_free(struct settings *settings);
+DEFINE_AUTO(struct settings *, settings_free)
+
+/* All enabled backends, in order. Refuses a section that is missing, an unknown driver
+ * (known_drivers ends with NULL) and two backends of one name. */
+int settings_backends(const struct settings *settings, const char *const *known_drivers,
+	struct backend_settings **out, size_t *count, struct error *err);
+void backend_settings_free(struct backend_settings *backends, size_t count);
+
+/* Print every option with section, value and help: --show-config. */
+void settings_print(const struct settings *settings);
+
+#endif
