@@ -3,7 +3,7 @@
 # DROVER_TEST_DATABASE and DROVER_TEST_AMQP set, and skip without them.
 
 UNIT_LIBS = $(COMMON_LIBS) $(CMOCKA_LIBS)
-INTEGRATION_PROGRAMS =
+integration_tests =
 
 include tests/conf.mk
 include tests/rpc.mk
@@ -12,4 +12,4 @@ include tests/copy.mk
 include tests/scheduler.mk
 include tests/manager.mk
 
-check_PROGRAMS += $(INTEGRATION_PROGRAMS)
+check_PROGRAMS += $(integration_tests)
