@@ -7,3 +7,5 @@ common_libcommon_a_SOURCES = \
 	common/log.c common/log.h
 common_libcommon_a_SOURCES += \
 	common/loop.c common/loop.h
+common_libcommon_a_SOURCES += \
+	common/db.c common/db.h

@@ -14,7 +14,7 @@ struct loop {
 	void *stop_arg;
 };
 
-static void on_stop_signal(EV_P_ ev_signal *watcher, int events)
+static void on_stop_signal(struct ev_loop *ev, ev_signal *watcher, int events)
 {
 	struct loop *loop = watcher->data;
 
@@ -24,7 +24,7 @@ static void on_stop_signal(EV_P_ ev_signal *watcher, int events)
 		loop_quit(loop);
 }
 
-static void on_hangup(EV_P_ ev_signal *watcher, int events)
+static void on_hangup(struct ev_loop *ev, ev_signal *watcher, int events)
 {
 	struct loop *loop = watcher->data;
 
@@ -33,7 +33,7 @@ static void on_hangup(EV_P_ ev_signal *watcher, int events)
 }
 
 static void watch(struct loop *loop, ev_signal *watcher,
-	void (*callback)(EV_P_ ev_signal *, int), int signum)
+	void (*callback)(struct ev_loop *, ev_signal *, int), int signum)
 {
 	ev_signal_init(watcher, callback, signum);
 	watcher->data = loop;
