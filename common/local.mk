@@ -9,3 +9,6 @@ common_libcommon_a_SOURCES += \
 	common/loop.c common/loop.h
 common_libcommon_a_SOURCES += \
 	common/db.c common/db.h
+common_libcommon_a_SOURCES += \
+	common/text.c common/text.h \
+	common/json.c common/json.h
