@@ -1,0 +1,317 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A private PostgreSQL and a private RabbitMQ: real Debian servers on free ports of
+127.0.0.1, in a temporary directory, gone when this process is.
+
+    servers.py run [--postgres] [--rabbit] -- COMMAND...
+
+runs COMMAND with DROVER_TEST_DATABASE (the URL of an empty database) and
+DROVER_TEST_AMQP set, and exits with its status.
+"""
+import argparse
+import glob
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import processes  # noqa: E402
+from processes import spawn, wait_for  # noqa: E402
+
+
+class Missing(Exception):
+    """A server is not installed; the text names the Debian package."""
+
+
+def _newest(pattern, package):
+    found = sorted(glob.glob(pattern))
+    if not found:
+        raise Missing(f"{package} is missing")
+    return found[-1]
+
+
+class Server:
+    """What both have in common. The process is our child; kill() takes its whole tree."""
+
+    start_deadline = 60
+
+    def __init__(self, directory=None):
+        self._own_directory = directory is None
+        self.directory = directory or processes.temporary_directory()
+        self.process = None
+
+    def start(self):
+        assert self.process is None
+        self.process = self._spawn()
+        wait_for(self._ready_or_dead, self.start_deadline, f"{self.name} is ready")
+        return self
+
+    def _ready_or_dead(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(
+                f"{self.name} ended with {self.process.returncode}:\n{self.log()}")
+        return self.ready()
+
+    def kill(self):
+        """A crash: SIGKILL, nothing is written any more."""
+        if self.process:
+            processes.kill_tree(self.process.pid)
+            self.process.wait()
+            self.process = None
+
+    def stop(self):
+        """An orderly end."""
+        if not self.process:
+            return
+        self._ask_to_stop()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            pass
+        self.kill()
+
+    def restart(self, crash=False):
+        """The same port, the same data."""
+        if crash:
+            self.kill()
+        else:
+            self.stop()
+        return self.start()
+
+    def close(self):
+        self.kill()
+        if self._own_directory:
+            processes.remove_directory(self.directory)
+
+    def log(self):
+        try:
+            with open(self._log, errors="replace") as f:
+                return f.read()[-4000:]
+        except OSError:
+            return ""
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *unused):
+        self.close()
+
+
+class Postgres(Server):
+    name = "PostgreSQL"
+
+    def __init__(self, directory=None):
+        super().__init__(directory)
+        self._bin = os.path.dirname(
+            _newest("/usr/lib/postgresql/*/bin/initdb", "postgresql-15"))
+        self.port = processes.free_port()
+        self._data = os.path.join(self.directory, "postgres")
+        self._log = os.path.join(self.directory, "postgres.log")
+        self._prefix = []
+        os.mkdir(self._data, 0o700)
+        if os.getuid() == 0:  # the server refuses to run as root
+            user = pwd.getpwnam("postgres")
+            os.chown(self._data, user.pw_uid, user.pw_gid)
+            self._prefix = ["setpriv", "--reuid", str(user.pw_uid), "--regid",
+                            str(user.pw_gid), "--init-groups", "--pdeathsig", "KILL"]
+        subprocess.run(
+            self._prefix + [f"{self._bin}/initdb", "-A", "trust", "-U", "drover", "-N",
+                            "-E", "UTF8", "--locale=C", "-D", self._data],
+            check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/")
+        with open(f"{self._data}/postgresql.conf", "a") as f:
+            f.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\n"
+                    "unix_socket_directories = ''\nshared_buffers = 32MB\n"
+                    "max_wal_size = 256MB\nmax_connections = 80\nfsync = on\n"
+                    "restart_after_crash = on\n")
+        self._made = 0
+
+    def _spawn(self):
+        with open(self._log, "ab") as log:
+            return spawn(self._prefix + [f"{self._bin}/postgres", "-D", self._data],
+                         stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+
+    def ready(self):
+        import psycopg2
+
+        try:
+            psycopg2.connect(self.conninfo).close()
+            return True
+        except psycopg2.OperationalError:
+            return False
+
+    def _ask_to_stop(self):
+        self.process.send_signal(signal.SIGINT)  # "fast": sessions are cut
+
+    def conninfo_of(self, database):
+        return (f"host=127.0.0.1 port={self.port} user=drover dbname={database}"
+                " connect_timeout=5")
+
+    def url_of(self, database):
+        return f"postgresql+psycopg2://drover@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def conninfo(self):
+        return self.conninfo_of("postgres")
+
+    @property
+    def url(self):
+        return self.url_of("postgres")
+
+    def create_database(self, name=None):
+        """A new empty database; returns its name."""
+        import psycopg2
+
+        if name is None:
+            self._made += 1
+            name = f"drover{self._made}"
+        connection = psycopg2.connect(self.conninfo)
+        connection.autocommit = True
+        connection.cursor().execute(f'create database "{name}" template template0')
+        connection.close()
+        return name
+
+
+class Rabbit(Server):
+    """tls_dir holds ca-cert.pem, server-cert.pem and server-key.pem; then .tls_port
+    answers too and asks for a client's certificate."""
+
+    name = "RabbitMQ"
+    start_deadline = 120
+
+    def __init__(self, directory=None, tls_dir=None):
+        super().__init__(directory)
+        # Not the wrapper in /usr/sbin: that one insists on the user rabbitmq.
+        self._bin = os.path.dirname(_newest(
+            "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
+            "rabbitmq-server"))
+        self.port = processes.free_port()
+        self.tls_port = processes.free_port() if tls_dir else None
+        self._epmd_port = processes.free_port()
+        self._home = os.path.join(self.directory, "rabbit")
+        self._log = os.path.join(self._home, "out.log")
+        self._made = 0
+        os.makedirs(f"{self._home}/mnesia")
+        self._write_files(tls_dir)
+        self._env = self._environment()
+
+    def _write_files(self, tls_dir):
+        lines = ["loopback_users = none", "vm_memory_high_watermark.absolute = 512MB",
+                 "disk_free_limit.absolute = 10MB", "log.file.level = warning"]
+        if tls_dir:
+            lines += [f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
+                      f"ssl_options.cacertfile = {tls_dir}/ca-cert.pem",
+                      f"ssl_options.certfile = {tls_dir}/server-cert.pem",
+                      f"ssl_options.keyfile = {tls_dir}/server-key.pem",
+                      "ssl_options.verify = verify_peer",
+                      "ssl_options.fail_if_no_peer_cert = true"]
+        self._write("rabbitmq.conf", "\n".join(lines) + "\n")
+        self._write("plugins", "[].\n")
+        self._write(".erlang.cookie", os.urandom(20).hex())
+        os.chmod(f"{self._home}/.erlang.cookie", 0o400)
+
+    def _write(self, name, text):
+        with open(os.path.join(self._home, name), "w") as f:
+            f.write(text)
+
+    def _environment(self):
+        home, idle = self._home, "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
+        env = {k: v for k, v in os.environ.items() if not k.startswith("RABBITMQ_")}
+        env.update({
+            "HOME": home, "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_NODENAME": "drover@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(processes.free_port()),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_MNESIA_BASE": f"{home}/mnesia", "RABBITMQ_LOG_BASE": f"{home}/log",
+            "RABBITMQ_PID_FILE": f"{home}/pid",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/plugins",
+            "RABBITMQ_CONFIG_FILE": f"{home}/rabbitmq.conf",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{home}/none",
+            "RABBITMQ_GENERATED_CONFIG_DIR": f"{home}/gen",
+            "RABBITMQ_SCHEMA_DIR": f"{home}/schema",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
+                f"{idle} -kernel inet_dist_use_interface {{127,0,0,1}}",
+            "RABBITMQ_CTL_ERL_ARGS": "+S 1:1 +sbwt none",
+            processes.TOKEN_NAME: processes.token(),
+        })
+        return env
+
+    def _spawn(self):
+        with open(self._log, "ab") as log:
+            return spawn([f"{self._bin}/rabbitmq-server"], stdin=subprocess.DEVNULL,
+                         stdout=log, stderr=log, env=self._env, cwd=self._home)
+
+    def ready(self):
+        """The port opens last; then it must greet."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 2) as s:
+                s.settimeout(5)
+                s.sendall(b"AMQP\x00\x00\x09\x01")
+                return s.recv(1) == b"\x01"
+        except OSError:
+            return False
+
+    def _ask_to_stop(self):
+        with open(f"{self._home}/pid") as f:
+            os.kill(int(f.read()), signal.SIGTERM)
+
+    def ctl(self, *args):
+        """rabbitmqctl; returns what it printed."""
+        return subprocess.run(
+            [f"{self._bin}/rabbitmqctl", "-q", *args], check=True, env=self._env,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+            cwd=self._home).stdout
+
+    def url_of(self, vhost=""):
+        return f"rabbit://guest:guest@127.0.0.1:{self.port}/{vhost}"
+
+    @property
+    def url(self):
+        return self.url_of()
+
+    def create_vhost(self, name=None):
+        """A new empty virtual host that guest may use; returns its name."""
+        if name is None:
+            self._made += 1
+            name = f"drover{self._made}"
+        self.ctl("add_vhost", name)
+        self.ctl("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+        return name
+
+
+def _run(arguments):
+    env = dict(os.environ)
+    if arguments.postgres:
+        postgres = Postgres()
+    if arguments.rabbit:
+        rabbit = Rabbit()
+        rabbit.start()
+        env["DROVER_TEST_AMQP"] = rabbit.url
+    if arguments.postgres:
+        postgres.start()
+        env["DROVER_TEST_DATABASE"] = postgres.url_of(postgres.create_database())
+    env[processes.TOKEN_NAME] = processes.token()
+    status = spawn(arguments.command, env=env).wait()
+    return 128 - status if status < 0 else status
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run = verbs.add_parser("run", help="run a command beside the servers")
+    run.add_argument("--postgres", action="store_true")
+    run.add_argument("--rabbit", action="store_true")
+    run.add_argument("command", nargs="+")
+    try:
+        return _run(parser.parse_args())
+    except Missing as missing:
+        print(f"servers.py: {missing}", file=sys.stderr)
+        return 77  # what a skipped test says
+
+
+if __name__ == "__main__":
+    sys.exit(main())
