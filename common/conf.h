@@ -4,9 +4,13 @@
  * Sections in brackets, "name = value" or "name: value", continuation lines that begin
  * with white space, comment lines with '#' or ';' in column one, no comments behind
  * values, quotes around a whole value removed where oslo.config removes them, $name,
- * ${name}, ${section.name} and $$ substituted when a value is read, several values of one
- * name kept (the last one counts, a multi-valued option sees all), [backend_defaults]
- * beneath every backend section. Lines may be long. Every error names file and line.
+ * ${name}, ${section.name}, $$ and \$ substituted when a value is read. The last of
+ * several values of one name counts. Section names but DEFAULT are the same in upper and
+ * lower case. Lines may be long. Every error names file and line.
+ *
+ * Stricter than oslo.config in four things: a NUL is refused, integers must fit 64 bits,
+ * inf and nan are no numbers, and an option that stands for another type when it is
+ * referred to ($flag) keeps the spelling of the file.
  */
 #ifndef COMMON_CONF_H
 #define COMMON_CONF_H
@@ -55,11 +59,22 @@ struct option {
 	const char *help; /* one sentence, for --show-config and the man page */
 };
 
-/* Fill the struct at into from the section (then fallback_section, then the defaults).
- * ERR_CONFIG names file, line, option and reason. */
+/* Let $name and ${section.name} see the defaults of these options where no file sets
+ * them; an option without default stands for an empty text, an ignored one for an error.
+ * The table is borrowed for the life of conf. */
+int conf_add_defaults(struct conf *conf, const char *section,
+	const struct option *options, size_t count, struct error *err);
+
+/* Fill the struct at into, zeroed before, from the section (then fallback_section, then
+ * the defaults). An empty number counts as not set. ERR_CONFIG names file, line, option
+ * and reason; what was filled until then is freed by conf_clear. */
 int conf_read(const struct conf *conf, const char *section,
 	const char *fallback_section, const struct option *options, size_t count,
 	void *into, struct error *err);
+/* Put one value, given as text, into its field of the struct at into. ERR_CONFIG names
+ * the option. */
+int conf_convert(
+	const struct option *option, const char *text, void *into, struct error *err);
 /* Free what conf_read allocated. */
 void conf_clear(const struct option *options, size_t count, void *into);
 

@@ -8,44 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text.h"
+
 #define PRINT_FLAGS JSON_C_TO_STRING_NOSLASHESCAPE
 
 DEFINE_AUTO(struct json_tokener *, json_tokener_free)
-
-/* Bytes of the UTF-8 character at p, 0 when it is none (RFC 3629: no surrogates, no
- * over-long forms, nothing above U+10FFFF). */
-static size_t utf8_length(const unsigned char *p, size_t left)
-{
-	unsigned char low = 0x80, high = 0xbf;
-	size_t length;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] >= 0xc2 && p[0] <= 0xdf)
-		length = 2;
-	else if (p[0] >= 0xe0 && p[0] <= 0xef)
-		length = 3;
-	else if (p[0] >= 0xf0 && p[0] <= 0xf4)
-		length = 4;
-	else
-		return 0;
-	if (length > left)
-		return 0;
-	if (p[0] == 0xe0)
-		low = 0xa0;
-	else if (p[0] == 0xed)
-		high = 0x9f;
-	else if (p[0] == 0xf0)
-		low = 0x90;
-	else if (p[0] == 0xf4)
-		high = 0x8f;
-	if (p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < length; i++)
-		if (p[i] < 0x80 || p[i] > 0xbf)
-			return 0;
-	return length;
-}
 
 /* What the tokener does not check is checked before it: a walk over the words, numbers
  * and strings. How they nest is the tokener's business. */
@@ -69,7 +36,7 @@ static int scan_string(struct scan *s, struct error *err)
 	s->at++;
 	while (s->at < s->length) {
 		const unsigned char *p = (const unsigned char *)s->text + s->at;
-		size_t size = utf8_length(p, s->length - s->at);
+		size_t size = text_utf8_size((const char *)p, s->length - s->at);
 		if (!size)
 			return bad(s, "invalid UTF-8", err);
 		if (*p < 0x20)
@@ -401,7 +368,7 @@ static void json_add_new(
 static void make_utf8(char *text, size_t length)
 {
 	for (size_t at = 0; at < length;) {
-		size_t size = utf8_length((unsigned char *)text + at, length - at);
+		size_t size = text_utf8_size(text + at, length - at);
 		if (!size)
 			text[at] = '?';
 		at += size ? size : 1;

@@ -12,3 +12,6 @@ common_libcommon_a_SOURCES += \
 common_libcommon_a_SOURCES += \
 	common/text.c common/text.h \
 	common/json.c common/json.h
+common_libcommon_a_SOURCES += \
+	common/store/schema.c common/store/schema.h
+common_libcommon_a_SOURCES += common/conf.c common/conf.h

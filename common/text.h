@@ -46,4 +46,8 @@ unsigned text_distance(const char *a, const char *b, unsigned limit);
  * digits, '.', '_', '-', '@', '#', '+', ':' and not "." or "..". */
 bool name_is_safe(const char *text);
 
+/* Bytes of the UTF-8 character that text begins with, of left bytes; 0 when it is none
+ * (RFC 3629: no surrogates, no over-long forms, nothing above U+10FFFF). */
+size_t text_utf8_size(const char *text, size_t left);
+
 #endif
