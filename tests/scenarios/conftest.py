@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures. DROVER_BUILDDIR names a build with --enable-faults."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SRCDIR = os.path.abspath(os.path.join(HERE, "..", ".."))
+sys.path.insert(0, os.path.join(SRCDIR, "tests", "harness"))
+
+import processes  # noqa: E402
+import servers as server_module  # noqa: E402
+from cloud import Cloud  # noqa: E402
+from peer import Peer  # noqa: E402
+
+BUILDDIR = os.environ.get("DROVER_BUILDDIR", "")
+
+
+def pytest_configure(config):
+    if not os.path.exists(os.path.join(BUILDDIR, "volume-manager/drover-worker")):
+        raise pytest.UsageError("DROVER_BUILDDIR must name a finished build")
+
+
+@pytest.fixture(scope="session")
+def servers():
+    """One PostgreSQL and one RabbitMQ for all; a cloud takes a database and a virtual
+    host of its own in them."""
+    directory = processes.temporary_directory()
+    rabbit = server_module.Rabbit(directory)
+    postgres = server_module.Postgres(directory)
+    postgres.start()
+    rabbit.start()
+    yield postgres, rabbit
+    rabbit.close()
+    postgres.close()
+
+
+@pytest.fixture(scope="module")
+def make_cloud(servers):
+    """Clouds with options of their own; closed when the module is done."""
+    made = []
+
+    def make(**options):
+        made.append(Cloud(BUILDDIR, servers, srcdir=SRCDIR, **options))
+        return made[-1]
+
+    yield make
+    for cloud in made:
+        cloud.close()
+
+
+@pytest.fixture(scope="module")
+def module_cloud(make_cloud):
+    return make_cloud()
+
+
+@pytest.fixture
+def cloud(module_cloud, request):
+    """The module's cloud: running, no point held, tidy before and after."""
+    for daemon in (module_cloud.scheduler, module_cloud.manager):
+        if not daemon.running():
+            daemon.start()
+            module_cloud.wait_ready()
+    request.node.drover_cloud = module_cloud
+    yield module_cloud
+    module_cloud.points.release()
+
+
+@pytest.fixture
+def peer(cloud):
+    peer = Peer(cloud)
+    yield peer
+    peer.close()
+
+
+@pytest.fixture
+def mounted(tmp_path_factory):
+    """Mount a new file system of so many MiB; skips where that is not allowed."""
+    points = []
+
+    def mount(kind, size_mib, options=()):
+        if os.getuid() != 0:
+            pytest.skip("skipped, because mounting needs root")
+        base = processes.temporary_directory("drover-mount-")
+        point = os.path.join(base, "m")
+        os.mkdir(point)
+        if kind == "tmpfs":
+            command = ["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", point]
+        else:
+            image = os.path.join(base, "image")
+            with open(image, "wb") as f:
+                f.truncate(size_mib << 20)
+            subprocess.run([f"mkfs.{kind}", "-q", *options, image], check=True,
+                           stdout=subprocess.DEVNULL)
+            command = ["mount", "-o", "loop", image, point]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            pytest.skip(f"skipped, because this machine cannot mount {kind}: "
+                        f"{done.stderr.strip()}")
+        points.append((base, point))
+        return point
+
+    yield mount
+    for base, point in points:
+        subprocess.run(["umount", "-l", point], check=False)
+        processes.remove_directory(base)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the ends of the daemons' logs."""
+    outcome = yield
+    report = outcome.get_result()
+    cloud = getattr(item, "drover_cloud", None)
+    if report.when == "call" and report.failed and cloud:
+        for daemon in (cloud.scheduler, cloud.manager):
+            report.sections.append((f"log of {daemon.name}", daemon.log()[-4000:]))
