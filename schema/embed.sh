@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # embed.sh FILE... - the schema files as C, on standard output.
 #
-# Makes schema_files[] (number, name and text of each file, in the order given) and, from
-# the "create table" blocks of 0001-cinder.sql, schema_cinder_columns: "table.column" of
-# every column, one a line.
+# Makes schema_files[] (number, name and text of each file, in the order given) and,
+# from the "create table" blocks of 0001-cinder.sql, schema_cinder_columns:
+# "table.column" of every column, one a line.
 set -eu
 
 # Lines to the lines of a C string.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* schema.h - makes the tables, and tells whether they are there.
  *
- * The files of schema/ are part of the program. Number 1 is Cinder's tables; the rest is
- * the PostgreSQL schema "drover", which exists only together with a complete Cinder
+ * The files of schema/ are part of the program. Number 1 is Cinder's tables; the rest
+ * is the PostgreSQL schema "drover", which exists only together with a complete Cinder
  * database. drover.schema_version says which files were applied.
  */
 #ifndef COMMON_STORE_SCHEMA_H
@@ -19,14 +19,14 @@ enum schema_state {
 	SCHEMA_DROVER /* complete and current */
 };
 
-/* What the database is. Any other state fails with ERR_DATABASE and a sentence that names
- * what is missing or newer, and what to do. */
+/* What the database is. Any other state fails with ERR_DATABASE and a sentence that
+ * names what is missing or newer, and what to do. */
 int schema_inspect(struct db *db, enum schema_state *out, struct error *err);
 
-/* Bring the database to SCHEMA_DROVER in one transaction; a refused or failed sync changes
- * nothing. Several at once are safe: one works, the others find nothing to do. After the
- * commit, say is called with each line for the operator, also when there was nothing to
- * do. ERR_DB_UNKNOWN: run it again. */
+/* Bring the database to SCHEMA_DROVER in one transaction; a refused or failed sync
+ * changes nothing. Several at once are safe: one works, the others find nothing to do.
+ * After the commit say (may be NULL) is called with each line for the operator, also
+ * when there was nothing to do. ERR_DB_UNKNOWN: run it again. */
 int schema_sync(struct db *db, void (*say)(const char *line, void *arg), void *arg,
 	struct error *err);
 
