@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* digest.h - digests of chunks, and the chain they form.
+ *
+ * A volume is cut at multiples of CHUNK_SIZE; its last chunk may be shorter. A chunk that
+ * is all zeroes does not enter the chain, wherever the zeroes came from, so a run of them
+ * costs nothing and the result does not depend on how extents fall. Any other one does:
+ *
+ *	chain' = XXH3-128(chain || offset || length || XXH3-128(chunk))
+ *
+ * with both numbers as 64 bits, big endian, and digests in XXH's canonical form. The first
+ * chain is 16 zero bytes. The receipt is the chain with (size, 0, 16 zero bytes) added in
+ * the same way: no chunk has length 0.
+ */
+#ifndef COPY_DIGEST_H
+#define COPY_DIGEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHUNK_SIZE ((uint64_t)1 << 20)
+#define GRAIN_SIZE ((uint64_t)64 << 10) /* zeroes are looked for in pieces of this */
+#define DIGEST_TEXT_SIZE 33
+
+struct digest {
+	unsigned char bytes[16];
+};
+
+/* At most GRAIN_SIZE bytes. */
+bool grain_is_zero(const void *data, size_t length);
+bool chunk_is_zero(const void *data, size_t length);
+
+void digest_of(const void *data, size_t length, struct digest *out);
+bool digest_equal(const struct digest *a, const struct digest *b);
+void digest_chain(struct digest *chain, uint64_t offset, uint64_t length,
+	const struct digest *chunk);
+/* chain becomes the receipt of a volume of this size. */
+void digest_finish(struct digest *chain, uint64_t size);
+
+void digest_to_text(const struct digest *digest, char out[DIGEST_TEXT_SIZE]);
+/* False when text is not 32 hex digits. */
+bool digest_from_text(const char *text, struct digest *out);
+
+#endif

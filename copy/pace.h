@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pace.h - progress reports and the rate limit of a copy. */
+#ifndef COPY_PACE_H
+#define COPY_PACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "copy/copy.h"
+
+struct pace {
+	const struct copy_options *options;
+	double started; /* clock_seconds() */
+	double reported; /* when on_progress was called last */
+	uint64_t reported_position;
+	double rate; /* bytes per second, smoothed */
+	double next; /* the rate limit allows the next transfer then */
+};
+
+void pace_init(struct pace *pace, const struct copy_options *options);
+/* Call on_progress when it is time, or in any case at the end. -1: it said stop. */
+int pace_report(struct pace *pace, struct copy_progress *progress, bool at_end,
+	struct error *err);
+/* Wait until the rate limit allows another bytes, reporting meanwhile. */
+int pace_wait(struct pace *pace, struct copy_progress *progress, uint64_t bytes,
+	struct error *err);
+
+#endif

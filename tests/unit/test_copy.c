@@ -1,0 +1,831 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/scratch.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "common/auto.h"
+#include "common/text.h"
+#include "copy/copy.h"
+#include "copy/digest.h"
+
+#define KIB ((uint64_t)1024)
+#define MIB ((uint64_t)1 << 20)
+#define TIB ((uint64_t)1 << 40)
+
+struct fixture {
+	struct scratch scratch;
+	struct endpoint source, target;
+	struct copy_options options;
+	struct copy_result result;
+	struct error err;
+	/* What the callbacks saw. */
+	unsigned checkpoints, reports;
+	uint64_t offsets[64];
+	char chains[64][40];
+	/* What they shall do. */
+	unsigned stop_after; /* checkpoints; 0: never */
+	uint64_t truncate_source; /* at the first checkpoint; 0: no */
+	bool cancel; /* at the first report */
+	int saved; /* descriptor for the checkpoints that a killed copy leaves, or -1 */
+};
+
+static int on_checkpoint(
+	void *arg, uint64_t offset, const char *chain, struct error *err)
+{
+	struct fixture *f = arg;
+
+	assert_true(f->checkpoints < ARRAY_SIZE(f->offsets));
+	f->offsets[f->checkpoints] = offset;
+	snprintf(f->chains[f->checkpoints], sizeof(f->chains[0]), "%s", chain);
+	f->checkpoints++;
+	if (f->saved >= 0) {
+		assert_int_equal(pwrite(f->saved, &offset, 8, 0), 8);
+		assert_int_equal(pwrite(f->saved, chain, 33, 8), 33);
+	}
+	if (f->truncate_source)
+		assert_int_equal(
+			truncate(f->source.path, (off_t)f->truncate_source), 0);
+	if (f->stop_after && f->checkpoints >= f->stop_after)
+		return error_set(err, ERR_FENCED, "stopped by the test");
+	return 0;
+}
+
+static int on_progress(
+	void *arg, const struct copy_progress *progress, struct error *err)
+{
+	struct fixture *f = arg;
+
+	assert_true(progress->verified <= progress->position);
+	assert_true(progress->position <= progress->total);
+	f->reports++;
+	if (f->cancel)
+		return error_set(err, ERR_CANCELLED, "cancelled by the test");
+	return 0;
+}
+
+static void use_directory(struct fixture *f, const char *source, const char *target)
+{
+	snprintf(f->source.path, sizeof(f->source.path), "%.200s/source", source);
+	snprintf(f->target.path, sizeof(f->target.path), "%.200s/target", target);
+	f->source.zero_when_new = f->target.zero_when_new = true;
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	scratch_make(&f->scratch);
+	f->saved = -1;
+	use_directory(f, f->scratch.path, f->scratch.path);
+	f->options = (struct copy_options) {
+		.target_is_new = true,
+		.checkpoint_bytes = 4 * MIB,
+		.checkpoint_seconds = 60,
+		.on_progress = on_progress,
+		.on_checkpoint = on_checkpoint,
+		.arg = f,
+	};
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	unsetenv("DROVER_FAULTS");
+	if (f->saved >= 0)
+		close(f->saved);
+	scratch_remove(&f->scratch);
+	free(f);
+	return 0;
+}
+
+static int open_at(const char *path, uint64_t size)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return fd;
+}
+
+static void make_file(const char *path, uint64_t size)
+{
+	close(open_at(path, size));
+}
+
+/* Bytes that are never zero in a row, and other ones for another seed. */
+static void put_bytes(const char *path, uint64_t offset, uint64_t length, unsigned seed)
+{
+	uint64_t x = seed * 0x9e3779b97f4a7c15u + offset + 1;
+	AUTO(free) unsigned char *data = malloc(length);
+	AUTO(fd) int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	assert_non_null(data);
+	for (uint64_t i = 0; i < length; i++) {
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		data[i] = (unsigned char)(x >> 56 | 1);
+	}
+	assert_int_equal(pwrite(fd, data, length, (off_t)offset), length);
+}
+
+static void put_byte(const char *path, uint64_t offset, unsigned char value)
+{
+	AUTO(fd) int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	assert_int_equal(pwrite(fd, &value, 1, (off_t)offset), 1);
+	assert_int_equal(fsync(fd), 0);
+}
+
+static void assert_same(const struct fixture *f, uint64_t size)
+{
+	AUTO(fd) int a = open(f->source.path, O_RDONLY | O_CLOEXEC);
+	AUTO(fd) int b = open(f->target.path, O_RDONLY | O_CLOEXEC);
+	unsigned char *pa = mmap(NULL, size, PROT_READ, MAP_SHARED, a, 0);
+	unsigned char *pb = mmap(NULL, size, PROT_READ, MAP_SHARED, b, 0);
+
+	assert_ptr_not_equal(pa, MAP_FAILED);
+	assert_ptr_not_equal(pb, MAP_FAILED);
+	assert_int_equal(memcmp(pa, pb, size), 0);
+	munmap(pa, size);
+	munmap(pb, size);
+}
+
+static int run(struct fixture *f)
+{
+	int failed;
+
+	f->checkpoints = f->reports = 0;
+	error_clear(&f->err);
+	failed = copy_run(&f->source, &f->target, &f->options, &f->result, &f->err);
+	if (failed)
+		assert_true(f->err.code != ERR_NONE);
+	return failed;
+}
+
+static void assert_runs(struct fixture *f)
+{
+	if (run(f) < 0)
+		fail_msg("%s", f->err.text);
+}
+
+static void assert_fails(struct fixture *f, enum error_code code, const char *text)
+{
+	assert_int_equal(run(f), -1);
+	if (f->err.code != code || !strstr(f->err.text, text))
+		fail_msg("%s: %s", error_code_name(f->err.code), f->err.text);
+}
+
+/* Data at these places of a source that is holes else. */
+struct pattern {
+	const char *name;
+	uint64_t size;
+	struct {
+		uint64_t offset, length;
+	} data[6];
+};
+
+static const struct pattern patterns[] = {
+	{ "nothing", 9 * MIB, { { 0 } } },
+	{ "everything", 9 * MIB, { { 0, 9 * MIB } } },
+	{ "one byte at the start", 9 * MIB, { { 0, 1 } } },
+	{ "one byte at the end", 9 * MIB, { { 9 * MIB - 1, 1 } } },
+	{ "every kind of edge", 20 * MIB,
+		{ { 4096, 4096 }, { MIB - 1, 2 }, { 3 * MIB + 64 * KIB, 64 * KIB },
+			{ 5 * MIB, MIB }, { 9 * MIB - 4096, 6 * MIB + 8192 },
+			{ 19 * MIB, MIB } } },
+	{ "an odd size", 5 * MIB + 512 * 3,
+		{ { MIB, MIB }, { 4 * MIB, MIB + 512 * 3 } } },
+	{ "a size of odd bytes", 2 * MIB + 12345, { { MIB, MIB + 12345 } } },
+	{ "smaller than a block", 512, { { 0, 512 } } },
+	{ "a hole at an odd end", 5 * MIB + 512, { { 0, MIB } } },
+};
+
+static void make_pattern(struct fixture *f, const struct pattern *pattern)
+{
+	make_file(f->source.path, pattern->size);
+	for (size_t i = 0; i < ARRAY_SIZE(pattern->data); i++)
+		if (pattern->data[i].length)
+			put_bytes(f->source.path, pattern->data[i].offset,
+				pattern->data[i].length, 1);
+	make_file(f->target.path, pattern->size);
+	f->options.size = pattern->size;
+}
+
+static void the_target_has_the_bytes_of_the_source(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
+		make_pattern(f, &patterns[i]);
+		assert_runs(f);
+		assert_same(f, patterns[i].size);
+		assert_int_equal(
+			f->result.copied + f->result.skipped, patterns[i].size);
+		assert_int_equal(strlen(f->result.digest), 32);
+		assert_int_equal(f->offsets[f->checkpoints - 1], patterns[i].size);
+	}
+}
+
+static void holes_stay_holes(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+
+	make_file(f->source.path, 64 * MIB);
+	put_bytes(f->source.path, 32 * MIB, 64 * KIB, 1);
+	put_byte(f->source.path, 48 * MIB, 0);
+	make_file(f->target.path, 64 * MIB);
+	f->options.size = 64 * MIB;
+	assert_runs(f);
+	assert_same(f, 64 * MIB);
+	assert_int_equal(f->result.copied, 64 * KIB);
+	assert_int_equal(stat(f->target.path, &st), 0);
+	assert_true(st.st_blocks <= 512);
+}
+
+static void what_was_in_the_target_before_is_gone(void **state)
+{
+	struct fixture *f = *state;
+
+	f->options.target_is_new = false;
+	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
+		make_pattern(f, &patterns[i]);
+		put_bytes(f->target.path, 0, patterns[i].size, 2);
+		assert_runs(f);
+		assert_same(f, patterns[i].size);
+	}
+}
+
+static void the_target_is_neither_cut_nor_extended(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+	char byte = 0;
+
+	make_file(f->source.path, 3 * MIB + 512);
+	put_bytes(f->source.path, 0, MIB, 1);
+	make_file(f->target.path, 4 * MIB);
+	put_bytes(f->target.path, 0, 4 * MIB, 2);
+	f->options.size = 3 * MIB + 512;
+	assert_runs(f);
+	assert_same(f, 3 * MIB + 512);
+	assert_int_equal(stat(f->target.path, &st), 0);
+	assert_int_equal(st.st_size, 4 * MIB);
+	AUTO(fd) int fd = open(f->target.path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(pread(fd, &byte, 1, 3 * MIB + 512), 1);
+	assert_true(byte != 0);
+}
+
+static void resume_at(struct fixture *f, unsigned checkpoint)
+{
+	f->options.start = f->offsets[checkpoint];
+	snprintf(f->options.chain_start, sizeof(f->options.chain_start), "%s",
+		f->chains[checkpoint]);
+}
+
+static void a_resumed_copy_equals_one_in_one_go(void **state)
+{
+	struct fixture *f = *state;
+	const struct pattern *pattern = &patterns[4];
+	char receipt[40];
+	unsigned count;
+
+	f->options.checkpoint_bytes = 2 * MIB;
+	make_pattern(f, pattern);
+	assert_runs(f);
+	count = f->checkpoints;
+	assert_true(count >= 3);
+	snprintf(receipt, sizeof(receipt), "%s", f->result.digest);
+	for (unsigned i = 1; i <= count; i++) {
+		make_pattern(f, pattern);
+		f->options.start = 0;
+		f->stop_after = i;
+		assert_fails(f, ERR_FENCED, "stopped by the test");
+		f->stop_after = 0;
+		resume_at(f, i - 1);
+		/* Left by the attempt before, in places that are zeroes. */
+		if (f->options.start < pattern->size)
+			put_bytes(f->target.path, f->options.start,
+				pattern->size - f->options.start, 3);
+		assert_runs(f);
+		assert_same(f, pattern->size);
+		assert_string_equal(f->result.digest, receipt);
+	}
+}
+
+static void the_receipt_does_not_depend_on_how_zeroes_are_stored(void **state)
+{
+	struct fixture *f = *state;
+	char receipt[40];
+
+	make_pattern(f, &patterns[4]);
+	assert_runs(f);
+	snprintf(receipt, sizeof(receipt), "%s", f->result.digest);
+	/* Every hole becomes written zeroes. */
+	AUTO(fd) int fd = open(f->source.path, O_RDWR | O_CLOEXEC);
+	AUTO(free) char *data = malloc(20 * MIB);
+	assert_int_equal(pread(fd, data, 20 * MIB, 0), 20 * MIB);
+	assert_int_equal(pwrite(fd, data, 20 * MIB, 0), 20 * MIB);
+	make_file(f->target.path, 20 * MIB);
+	f->options.checkpoint_bytes = 64 * MIB;
+	assert_runs(f);
+	assert_string_equal(f->result.digest, receipt);
+	put_byte(f->source.path, 19 * MIB, 77);
+	assert_runs(f);
+	assert_string_not_equal(f->result.digest, receipt);
+}
+
+static void the_size_is_part_of_the_receipt(void **state)
+{
+	struct fixture *f = *state;
+	char receipt[40];
+
+	make_pattern(f, &patterns[0]);
+	assert_runs(f);
+	snprintf(receipt, sizeof(receipt), "%s", f->result.digest);
+	make_file(f->source.path, 8 * MIB);
+	f->options.size = 8 * MIB;
+	assert_runs(f);
+	assert_string_not_equal(f->result.digest, receipt);
+}
+
+static void a_checkpoint_needs_its_digest(void **state)
+{
+	struct fixture *f = *state;
+
+	make_pattern(f, &patterns[1]);
+	f->options.start = 4 * MIB;
+	assert_fails(f, ERR_INVALID_INPUT, "without its digest");
+	f->options.start = 4 * MIB + 512;
+	assert_fails(f, ERR_INVALID_INPUT, "is not a checkpoint");
+	f->options.start = 10 * MIB;
+	assert_fails(f, ERR_INVALID_INPUT, "is not a checkpoint");
+}
+
+static void wrong_sizes_are_named(void **state)
+{
+	struct fixture *f = *state;
+
+	make_pattern(f, &patterns[1]);
+	f->options.size = 10 * MIB;
+	assert_fails(f, ERR_IO, "fewer than the volume's 10485760");
+	assert_non_null(strstr(f->err.text, "source '/"));
+	f->options.size = 8 * MIB;
+	assert_fails(f, ERR_IO, "more than the volume's 8388608");
+	f->options.size = 9 * MIB;
+	make_file(f->target.path, 8 * MIB);
+	assert_fails(f, ERR_IO, "has 8388608 bytes, fewer than");
+	assert_non_null(strstr(f->err.text, "target '/"));
+}
+
+static void what_is_no_volume_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	make_pattern(f, &patterns[1]);
+	unlink(f->target.path);
+	assert_fails(f, ERR_IO, "cannot open target '/");
+	assert_int_equal(mkfifo(f->target.path, 0600), 0);
+	assert_fails(f, ERR_IO, "is neither a regular file nor a block device");
+	unlink(f->target.path);
+	assert_int_equal(link(f->source.path, f->target.path), 0);
+	assert_fails(f, ERR_INVALID_INPUT, "are the same");
+}
+
+static void a_source_that_shrinks_is_named_with_the_offset(void **state)
+{
+	struct fixture *f = *state;
+
+	make_file(f->source.path, 48 * MIB);
+	put_bytes(f->source.path, 0, 48 * MIB, 1);
+	make_file(f->target.path, 48 * MIB);
+	f->options.size = 48 * MIB;
+	f->options.checkpoint_bytes = MIB;
+	f->truncate_source = 47 * MIB + 4096;
+	assert_int_equal(run(f), -1);
+	assert_int_equal(f->err.code, ERR_IO);
+	assert_non_null(strstr(f->err.text, "ends at offset 49287168"));
+	assert_non_null(strstr(f->err.text, "source '/"));
+}
+
+static void cancelling_stops_the_copy(void **state)
+{
+	struct fixture *f = *state;
+
+	make_pattern(f, &patterns[1]);
+	f->options.rate_limit = MIB;
+	f->cancel = true;
+	assert_fails(f, ERR_CANCELLED, "cancelled by the test");
+	assert_int_equal(f->reports, 1);
+}
+
+static void the_rate_limit_is_kept(void **state)
+{
+	struct fixture *f = *state;
+
+	make_pattern(f, &patterns[1]);
+	f->options.rate_limit = 12 * MIB;
+	assert_runs(f);
+	assert_true(f->result.seconds >= 8.0 / 12 - 0.01);
+	assert_true(f->result.seconds < 5);
+	assert_true(f->reports >= 2);
+}
+
+static void a_full_target_is_no_space(void **state)
+{
+	struct fixture *f = *state;
+
+	make_pattern(f, &patterns[1]);
+	struct scratch small;
+	scratch_make(&small);
+	if (!scratch_mount(&small, "tmpfs", "size=4m")) {
+		scratch_remove(&small);
+		skip_because("cannot mount a tmpfs");
+	}
+	use_directory(f, f->scratch.path, small.path);
+	make_file(f->target.path, 9 * MIB);
+	int failed = run(f);
+	scratch_remove(&small);
+	assert_int_equal(failed, -1);
+	assert_int_equal(f->err.code, ERR_NO_SPACE);
+	assert_non_null(strstr(f->err.text, "cannot write target '/"));
+	assert_non_null(strstr(f->err.text, "at offset 4194304"));
+}
+
+/* ramfs has neither direct I/O, nor SEEK_DATA, nor holes to punch. */
+static void a_simple_file_system_will_do(void **state)
+{
+	struct fixture *f = *state;
+	struct scratch simple;
+
+	scratch_make(&simple);
+	if (!scratch_mount(&simple, "ramfs", NULL)) {
+		scratch_remove(&simple);
+		skip_because("cannot mount a ramfs");
+	}
+	use_directory(f, simple.path, simple.path);
+	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
+		make_pattern(f, &patterns[i]);
+		put_bytes(f->target.path, 0, patterns[i].size, 2);
+		if (run(f) == 0)
+			assert_same(f, patterns[i].size);
+		if (f->err.code)
+			break;
+	}
+	scratch_remove(&simple);
+	if (f->err.code)
+		fail_msg("%s", f->err.text);
+}
+
+static void a_block_device_is_written_and_read(void **state)
+{
+	struct fixture *f = *state;
+
+	make_pattern(f, &patterns[4]);
+	if (!scratch_loop(&f->scratch, 32 * MIB))
+		skip_because("cannot make a loop device");
+	put_bytes(f->scratch.device, 0, 32 * MIB, 2);
+	snprintf(f->target.path, sizeof(f->target.path), "%s", f->scratch.device);
+	f->options.target_is_new = false;
+	assert_runs(f);
+	assert_same(f, patterns[4].size);
+
+	/* And back; a device may be larger than the volume. */
+	char receipt[40];
+	snprintf(receipt, sizeof(receipt), "%s", f->result.digest);
+	f->source = f->target;
+	snprintf(
+		f->target.path, sizeof(f->target.path), "%.200s/back", f->scratch.path);
+	make_file(f->target.path, patterns[4].size);
+	assert_runs(f);
+	assert_same(f, patterns[4].size);
+	assert_string_equal(f->result.digest, receipt);
+}
+
+static void a_new_device_with_stale_bytes_is_a_mismatch(void **state)
+{
+	struct fixture *f = *state;
+
+	make_pattern(f, &patterns[4]);
+	if (!scratch_loop(&f->scratch, 32 * MIB))
+		skip_because("cannot make a loop device");
+	put_byte(f->scratch.device, 17 * MIB + 5, 1);
+	snprintf(f->target.path, sizeof(f->target.path), "%s", f->scratch.device);
+	assert_fails(f, ERR_MISMATCH, "target differs from source at offset 17825797");
+}
+
+static void a_hundred_tebibytes_of_hole_cost_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct scratch memory;
+	struct rusage before, after;
+
+	scratch_make(&memory);
+	if (!scratch_mount(&memory, "tmpfs", "size=64m")) {
+		scratch_remove(&memory);
+		skip_because("cannot mount a tmpfs");
+	}
+	use_directory(f, memory.path, memory.path);
+	make_file(f->source.path, 100 * TIB);
+	put_bytes(f->source.path, 50 * TIB + 4096, MIB, 1);
+	put_bytes(f->source.path, 100 * TIB - 512, 512, 1);
+	make_file(f->target.path, 100 * TIB);
+	f->options.size = 100 * TIB;
+	getrusage(RUSAGE_SELF, &before);
+	int failed = run(f);
+	getrusage(RUSAGE_SELF, &after);
+	scratch_remove(&memory);
+	if (failed)
+		fail_msg("%s", f->err.text);
+	print_message("100 TiB in %.3f s\n", f->result.seconds);
+	assert_true(f->result.seconds < 1);
+	assert_true(after.ru_maxrss - before.ru_maxrss < 32 * 1024);
+}
+
+#ifdef DROVER_FAULTS
+/* While the copy is held between writing and reading back, another process changes one
+ * byte of the target. */
+static pid_t flip_when_held(const struct fixture *f, uint64_t offset)
+{
+	char faults[PATH_MAX + 32], held[PATH_MAX];
+	pid_t pid;
+
+	snprintf(held, sizeof(held), "%.200s/held", f->scratch.path);
+	snprintf(faults, sizeof(faults), "copy.flushed=hold:%s", held);
+	setenv("DROVER_FAULTS", faults, 1);
+	pid = fork();
+	if (pid != 0)
+		return pid;
+	if (scratch_await(held)) {
+		unsigned char byte = 0;
+		int fd = open(f->target.path, O_RDWR | O_CLOEXEC);
+		ssize_t got = pread(fd, &byte, 1, (off_t)offset);
+		byte ^= 0x10;
+		got += pwrite(fd, &byte, 1, (off_t)offset);
+		fsync(fd);
+		strcat(held, ".go");
+		close(open(held, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+		_exit(got == 2 ? 0 : 1);
+	}
+	_exit(1);
+}
+
+static void a_changed_byte_is_found(struct fixture *f, uint64_t offset)
+{
+	char text[64];
+	int status;
+	pid_t pid;
+
+	make_pattern(f, &patterns[4]);
+	f->options.checkpoint_bytes = 64 * MIB;
+	pid = flip_when_held(f, offset);
+	snprintf(text, sizeof(text), "target differs from source at offset %" PRIu64,
+		offset);
+	assert_fails(f, ERR_MISMATCH, text);
+	assert_int_equal(f->checkpoints, 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void a_changed_byte_in_data_is_found(void **state)
+{
+	a_changed_byte_is_found(*state, 9 * MIB + 1234567);
+}
+
+static void a_changed_byte_in_a_hole_is_found(void **state)
+{
+	a_changed_byte_is_found(*state, 17 * MIB + 7);
+}
+
+static void a_changed_byte_beside_data_is_found(void **state)
+{
+	a_changed_byte_is_found(*state, 3 * MIB + 512 * KIB + 1);
+}
+
+static const char *const points[] = { "copy.start", "copy.chunk", "copy.written",
+	"copy.flushed", "copy.checkpoint" };
+
+static void every_fault_point_fails_the_copy(void **state)
+{
+	struct fixture *f = *state;
+	char faults[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+		make_pattern(f, &patterns[4]);
+		snprintf(faults, sizeof(faults), "%s=fail:no_space", points[i]);
+		setenv("DROVER_FAULTS", faults, 1);
+		assert_fails(f, ERR_NO_SPACE, points[i]);
+	}
+}
+
+/* The copy runs in a child and is killed there at the point's N-th pass. */
+static bool killed_at(struct fixture *f, const char *point, unsigned pass)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		char faults[128];
+		snprintf(faults, sizeof(faults), "%s#%u=kill", point, pass);
+		setenv("DROVER_FAULTS", faults, 1);
+		_exit(run(f) == 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+	return WIFSIGNALED(status);
+}
+
+static void load_checkpoint(struct fixture *f)
+{
+	f->options.start = 0;
+	f->options.chain_start[0] = '\0';
+	if (pread(f->saved, &f->options.start, 8, 0) == 8)
+		assert_int_equal(pread(f->saved, f->options.chain_start, 33, 8), 33);
+}
+
+static void a_killed_copy_goes_on(void **state)
+{
+	struct fixture *f = *state;
+	char path[PATH_MAX], receipt[40];
+	unsigned kills = 0;
+
+	f->options.checkpoint_bytes = 2 * MIB;
+	make_pattern(f, &patterns[4]);
+	assert_runs(f);
+	snprintf(receipt, sizeof(receipt), "%s", f->result.digest);
+	snprintf(path, sizeof(path), "%.200s/saved", f->scratch.path);
+	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+		f->saved = open_at(path, 0);
+		make_pattern(f, &patterns[4]);
+		for (unsigned pass = 1; pass < 5; pass++) {
+			load_checkpoint(f);
+			kills += killed_at(f, points[i], pass);
+		}
+		load_checkpoint(f);
+		assert_runs(f);
+		assert_same(f, patterns[4].size);
+		assert_string_equal(f->result.digest, receipt);
+		close(f->saved);
+		f->saved = -1;
+	}
+	assert_true(kills > 8);
+}
+#endif
+
+static bool make_clone(struct fixture *f)
+{
+	AUTO(fd) int from = open(f->source.path, O_RDONLY | O_CLOEXEC);
+	AUTO(fd) int to = open(f->target.path, O_RDWR | O_CLOEXEC);
+
+	return ioctl(to, FICLONE, from) == 0;
+}
+
+static int verify(struct fixture *f)
+{
+	error_clear(&f->err);
+	return copy_verify_clone(
+		&f->source, &f->target, &f->options, &f->result, &f->err);
+}
+
+static void a_clone_is_equal_without_reading(void **state)
+{
+	struct fixture *f = *state;
+
+	if (!scratch_xfs(&f->scratch))
+		skip_because("cannot mount an xfs");
+	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
+		make_pattern(f, &patterns[i]);
+		assert_true(make_clone(f));
+		if (verify(f) < 0)
+			fail_msg("%s", f->err.text);
+		assert_int_equal(f->result.skipped, patterns[i].size);
+		assert_int_equal(f->result.copied, 0);
+		assert_string_equal(f->result.digest, "");
+	}
+}
+
+static void a_byte_written_into_a_clone_is_found(void **state)
+{
+	static const uint64_t places[] = { 0, 4096, 2 * MIB + 3, 9 * MIB + 99999,
+		17 * MIB, 20 * MIB - 1 };
+	struct fixture *f = *state;
+
+	if (!scratch_xfs(&f->scratch))
+		skip_because("cannot mount an xfs");
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		char text[64];
+
+		make_pattern(f, &patterns[4]);
+		assert_true(make_clone(f));
+		put_byte(f->target.path, places[i], 2);
+		assert_int_equal(verify(f), -1);
+		assert_int_equal(f->err.code, ERR_MISMATCH);
+		snprintf(text, sizeof(text), "source at offset %" PRIu64, places[i]);
+		if (!strstr(f->err.text, text))
+			fail_msg("%s", f->err.text);
+	}
+}
+
+static void a_clone_of_many_extents_is_walked_to_the_end(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t count = 1000, step = 64 * KIB;
+
+	if (!scratch_xfs(&f->scratch))
+		skip_because("cannot mount an xfs");
+	make_file(f->source.path, count * step);
+	make_file(f->target.path, count * step);
+	for (uint64_t i = 0; i < count; i++)
+		put_byte(f->source.path, i * step, 1);
+	f->options.size = count * step;
+	assert_true(make_clone(f));
+	assert_int_equal(verify(f), 0);
+	assert_int_equal(f->result.skipped, count * step);
+	put_byte(f->target.path, (count - 1) * step + 100, 1);
+	assert_int_equal(verify(f), -1);
+	assert_int_equal(f->err.code, ERR_MISMATCH);
+}
+
+/* Equal bytes in blocks of its own, or without any map, are compared. */
+static void a_full_copy_is_verified_by_reading(void **state)
+{
+	struct fixture *f = *state;
+
+	make_pattern(f, &patterns[1]);
+	put_bytes(f->target.path, 0, 9 * MIB, 1);
+	assert_int_equal(verify(f), 0);
+	assert_int_equal(f->result.skipped, 0);
+	put_byte(f->target.path, 5 * MIB + 17, 0);
+	assert_int_equal(verify(f), -1);
+	assert_int_equal(f->err.code, ERR_MISMATCH);
+	assert_non_null(strstr(f->err.text, "at offset 5242897"));
+}
+
+static void digests_survive_text(void **state)
+{
+	struct digest digest, back;
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_of("volume", 6, &digest);
+	digest_to_text(&digest, text);
+	assert_true(digest_from_text(text, &back));
+	assert_true(digest_equal(&digest, &back));
+	text[31] = 'g';
+	assert_false(digest_from_text(text, &back));
+	assert_false(digest_from_text("", &back));
+	assert_false(digest_from_text("0123456789abcdef0123456789abcdef0", &back));
+	/* XXH3-128 of nothing, as xxhsum -H2 prints it: the stored form is stable. */
+	digest_of("", 0, &digest);
+	digest_to_text(&digest, text);
+	assert_string_equal(text, "99aa06d3014798d86001c324468d497f");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#ifdef DROVER_FAULTS
+		/* First: the N of a point counts from the start of the process. */
+		TEST(a_killed_copy_goes_on),
+#endif
+		TEST(the_target_has_the_bytes_of_the_source),
+		TEST(holes_stay_holes),
+		TEST(what_was_in_the_target_before_is_gone),
+		TEST(the_target_is_neither_cut_nor_extended),
+		TEST(a_resumed_copy_equals_one_in_one_go),
+		TEST(the_receipt_does_not_depend_on_how_zeroes_are_stored),
+		TEST(the_size_is_part_of_the_receipt),
+		TEST(a_checkpoint_needs_its_digest),
+		TEST(wrong_sizes_are_named),
+		TEST(what_is_no_volume_is_refused),
+		TEST(a_source_that_shrinks_is_named_with_the_offset),
+		TEST(cancelling_stops_the_copy),
+		TEST(the_rate_limit_is_kept),
+		TEST(a_full_target_is_no_space),
+		TEST(a_simple_file_system_will_do),
+		TEST(a_block_device_is_written_and_read),
+		TEST(a_new_device_with_stale_bytes_is_a_mismatch),
+		TEST(a_hundred_tebibytes_of_hole_cost_nothing),
+#ifdef DROVER_FAULTS
+		TEST(a_changed_byte_in_data_is_found),
+		TEST(a_changed_byte_in_a_hole_is_found),
+		TEST(a_changed_byte_beside_data_is_found),
+		TEST(every_fault_point_fails_the_copy),
+#endif
+		TEST(a_clone_is_equal_without_reading),
+		TEST(a_byte_written_into_a_clone_is_found),
+		TEST(a_clone_of_many_extents_is_walked_to_the_end),
+		TEST(a_full_copy_is_verified_by_reading),
+		cmocka_unit_test(digests_survive_text),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
