@@ -15,3 +15,28 @@ common_libcommon_a_SOURCES += \
 common_libcommon_a_SOURCES += \
 	common/store/schema.c common/store/schema.h
 common_libcommon_a_SOURCES += common/conf.c common/conf.h
+common_libcommon_a_SOURCES += common/url.c common/url.h
+common_libcommon_a_SOURCES += \
+	common/broker.c common/broker.h \
+	common/dialer.c common/dialer.h \
+	common/envelope.c common/envelope.h \
+	common/inbox.c common/inbox.h \
+	common/link.c common/link.h \
+	common/publisher.c common/publisher.h \
+	common/replies.c common/replies.h \
+	common/rpc.c common/rpc.h \
+	common/rpc-names.c common/rpc-names.h \
+	common/rpc_client.c
+common_libcommon_a_SOURCES += \
+	common/settings.c common/settings.h \
+	common/cinder-options.c common/cinder-options.h
+common_libcommon_a_SOURCES += \
+	common/address.c common/address.h \
+	common/phase.c common/phase.h \
+	common/store/exports.c common/store/exports.h \
+	common/store/garbage.c common/store/garbage.h \
+	common/store/migration_list.c common/store/migration_work.c \
+	common/store/migrations.c common/store/migrations.h \
+	common/store/operations.c common/store/operations.h \
+	common/store/services.c common/store/services.h \
+	common/store/volumes.c common/store/volumes.h

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inbox.h - what happens to a message between its delivery and its acknowledgement.
+ *
+ * A message is acknowledged after its handler returned. One whose handler found no database
+ * waits and is tried again; whatever comes later waits behind it, so nothing overtakes.
+ */
+#ifndef COMMON_INBOX_H
+#define COMMON_INBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/auto.h"
+#include "common/broker.h"
+#include "common/error.h"
+#include "common/rpc.h"
+
+struct loop;
+struct link;
+struct replies;
+struct inbox;
+
+#define RECENT_IDS 64
+
+/* One RPC server of this process. */
+struct service {
+	char *topic, *server, *version, *fanout_queue;
+	const struct rpc_method *methods;
+	void *arg;
+	char recent[RECENT_IDS][64]; /* unique ids of the messages handled last */
+	unsigned next_recent;
+};
+
+/* replies is borrowed; inbox_set_link() comes before the first delivery. */
+int inbox_new(struct loop *loop, struct replies *replies, struct inbox **out,
+	struct error *err);
+void inbox_free(struct inbox *inbox);
+DEFINE_AUTO(struct inbox *, inbox_free)
+void inbox_set_link(struct inbox *inbox, struct link *link);
+
+/* A message for service arrived. */
+void inbox_deliver(
+	struct inbox *inbox, struct service *service, const struct broker_event *event);
+/* The connection is gone: messages that wait stay, their delivery tags do not. */
+void inbox_forget_tags(struct inbox *inbox);
+/* No more handlers are called. True when one is running just now. */
+bool inbox_stop(struct inbox *inbox);
+
+#endif
