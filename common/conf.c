@@ -95,6 +95,11 @@ bool conf_has_section(const struct conf *conf, const char *section)
 	return find_section(conf, section) != NULL;
 }
 
+const char *conf_section(const struct conf *conf, size_t index)
+{
+	return index < conf->section_count ? conf->sections[index].name : NULL;
+}
+
 /* White space: what Python's str.strip() takes away. */
 
 static size_t space_size(const char *text, size_t left)

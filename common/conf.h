@@ -34,6 +34,8 @@ void conf_free(struct conf *conf);
 DEFINE_AUTO(struct conf *, conf_free)
 
 bool conf_has_section(const struct conf *conf, const char *section);
+/* The sections in the order of the files, each once, as written; NULL behind the last. */
+const char *conf_section(const struct conf *conf, size_t index);
 
 /* The value with substitutions done, malloc'd, or NULL in *out when it is not set.
  * *where, when not NULL, becomes "file:line" (borrowed). A reference to an unknown name

@@ -30,8 +30,12 @@ struct rabbit_url {
 	struct rabbit_host *hosts; /* at least one */
 	size_t host_count;
 	char *vhost; /* "/" if absent or empty, as oslo.messaging does */
+	char *query; /* options behind '?', still encoded; NULL: none */
 };
 int rabbit_url_parse(const char *url, struct rabbit_url *out, struct error *err);
 void rabbit_url_clear(struct rabbit_url *url);
+/* The next name=value of a query, decoded, malloc'd: 1, or 0 at the end. *query moves on. */
+int rabbit_url_next_option(
+	const char **query, char **name, char **value, struct error *err);
 
 #endif
