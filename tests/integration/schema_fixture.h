@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* schema_fixture.h - a database of its own for a test of the schema, emptied before each
- * test; what schema_sync says; checks of refusals. */
+/* schema_fixture.h - a database of its own for a test program of the schema, and checks
+ * of what schema_sync says and refuses. */
 #ifndef TESTS_INTEGRATION_SCHEMA_FIXTURE_H
 #define TESTS_INTEGRATION_SCHEMA_FIXTURE_H
 
@@ -16,6 +16,7 @@
 #include "common/db.h"
 #include "common/store/schema.h"
 #include "common/text.h"
+#include "common/url.h"
 
 struct fixture {
 	struct db *admin, *db;
@@ -43,12 +44,14 @@ __attribute__((format(printf, 2, 3))) static inline void run_format(
 	run_script(db, sql);
 }
 
-static inline struct db *open_db(const char *conninfo)
+static inline struct db *open_db(const char *url)
 {
+	AUTO(free) char *conninfo = NULL;
 	struct db *db = NULL;
 	struct error err;
 
-	if (db_new(conninfo, "test", &db, &err) < 0 || db_connect(db, &err) < 0)
+	if (url_to_conninfo(url, &conninfo, &err) < 0 ||
+		db_new(conninfo, "test", &db, &err) < 0 || db_connect(db, &err) < 0)
 		fail_msg("%s", err.text);
 	return db;
 }
@@ -85,6 +88,8 @@ static inline int drop_database(void **state)
 {
 	struct fixture *f = *state;
 
+	if (!f)
+		return 0; /* it could not be made */
 	db_free(f->db);
 	run_format(f->admin, "drop database %s", f->name);
 	db_free(f->admin);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* schema_tool CONNINFO sync|check - schema_sync and schema_check for test_db_sync.py. */
+/* schema_tool URL sync|check - for test_db_sync.py. */
 #include <stdio.h>
 #include <string.h>
 
 #include "common/db.h"
 #include "common/store/schema.h"
+#include "common/url.h"
 
 static void print(const char *line, void *arg)
 {
@@ -13,13 +14,15 @@ static void print(const char *line, void *arg)
 
 int main(int argc, char **argv)
 {
+	AUTO(free) char *conninfo = NULL;
 	AUTO(db_free) struct db *db = NULL;
 	struct error err;
 	int result;
 
 	if (argc != 3)
 		return 2;
-	if (db_new(argv[1], "schema_tool", &db, &err) < 0)
+	if (url_to_conninfo(argv[1], &conninfo, &err) < 0 ||
+		db_new(conninfo, "schema_tool", &db, &err) < 0)
 		result = -1;
 	else if (strcmp(argv[2], "sync") == 0)
 		result = schema_sync(db, print, NULL, &err);

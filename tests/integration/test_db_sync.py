@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The schema beside the real cinder-manage: what it makes and what we make is the same, in
-either order. Runs tests/integration/schema_tool of the build directory: DROVER_BUILDDIR,
-else the current one. Needs DROVER_TEST_DATABASE, the URL of a database from which others
-can be made."""
+"""The schema beside the real cinder-manage: what it makes and what we make is the
+same, in either order. Runs schema_tool of the build directory, that is
+DROVER_BUILDDIR or the current one. Needs DROVER_TEST_DATABASE, the URL of a database on
+whose server others can be made."""
 import os
 import shutil
 import subprocess
@@ -50,11 +50,11 @@ CATALOGUE = {
         union all select proname from pg_proc
         where pronamespace = 'public'::regnamespace""",
 }
-# The first rows, without what is made up: ids and times.
+# The first rows, without what differs each time: ids and times.
 ROWS = {
     "alembic_version": "version_num",
     "quota_classes": "id, class_name, resource, hard_limit, deleted, updated_at,"
-                     " deleted_at, created_at > now() at time zone 'UTC' - interval '1h'",
+                     " deleted_at, created_at > localtimestamp - '2d'::interval",
     "workers": "id, resource_type, resource_id, status, service_id, race_preventer,"
                " deleted, deleted_at, extract(microseconds from updated_at)::int"
                " % 1000000, created_at = updated_at",
@@ -72,7 +72,7 @@ class Database:
         self.url = url
 
     def connect(self):
-        connection = psycopg2.connect(self.url)
+        connection = psycopg2.connect(self.url.replace("+psycopg2", "", 1))
         connection.autocommit = True
         return connection
 
@@ -148,9 +148,8 @@ def refusal(database, verb="sync"):
 def cinder_sync(tmp_path):
     def run(database):
         config = tmp_path / "cinder.conf"
-        url = database.url.replace("postgresql://", "postgresql+psycopg2://", 1)
         config.write_text(f"[DEFAULT]\nstate_path = {tmp_path}\n"
-                          f"[database]\nconnection = {url}\n")
+                          f"[database]\nconnection = {database.url}\n")
         done = subprocess.run(["cinder-manage", "--config-file", config, "db", "sync"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=300)
