@@ -11,5 +11,6 @@ include tests/db.mk
 include tests/copy.mk
 include tests/scheduler.mk
 include tests/manager.mk
+include tests/harness.mk
 
 check_PROGRAMS += $(integration_tests)

@@ -55,7 +55,7 @@ class Peer:
         args = captured("scheduler-migrate_volume")["message"]["args"]
         args["volume"] = self.volume_object(volume)
         args["backend"] = target
-        args["force_copy"] = force
+        args["force_copy"] = force or self.cloud.reflinks
         data = args["volume"]["versioned_object.data"]
         spec = args["request_spec"]
         spec["volume_id"] = volume
@@ -158,6 +158,7 @@ class Peer:
         message = capture["message"]
         message["args"]["volume"] = self.volume_object(volume)
         message["args"]["host"]["host"] = target
+        message["args"]["force_host_copy"] = self.cloud.reflinks
         message["_context_request_id"] = f"req-{uuid.uuid4()}"
         message["_unique_id"] = uuid.uuid4().hex
         return message

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+# What ./check asks of make, and the tests that are not C.
+print-integration:
+	@echo $(integration_tests)
+.PHONY: print-integration
+
+EXTRA_DIST += \
+	tests/harness/cloud.py \
+	tests/harness/demo.py \
+	tests/harness/packages.sh \
+	tests/harness/peer.py \
+	tests/harness/processes.py \
+	tests/harness/servers.py \
+	tests/harness/tally.py \
+	tests/scenarios/conftest.py \
+	tests/scenarios/test_cli.py \
+	tests/scenarios/test_config.py \
+	tests/scenarios/test_crash.py \
+	tests/scenarios/test_damage.py \
+	tests/scenarios/test_migrate.py \
+	tests/scenarios/test_refusals.py \
+	tests/scenarios/test_wire.py \
+	tests/data/wire/README.md \
+	tests/data/wire/scheduler-create_volume.json \
+	tests/data/wire/scheduler-get_pools.json \
+	tests/data/wire/scheduler-migrate_volume.json \
+	tests/data/wire/volume-attach_volume.json \
+	tests/data/wire/volume-delete_volume.json \
+	tests/data/wire/volume-extend_volume.json \
+	tests/data/wire/volume-get_capabilities.json \
+	tests/data/wire/volume-initialize_connection.json \
+	tests/data/wire/volume-migrate_volume.json \
+	tests/data/wire/volume-terminate_connection.json

@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What ./demo shows: a volume with a file system in it moves to another backend."""
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import processes  # noqa: E402
+from cloud import GIB, MIB, Cloud, digest_of  # noqa: E402
+
+SIZE_GIB = 2
+FILES = 24
+FILE_SIZE = 16 * MIB
+VOLUME = "family-photos"
+
+
+def say(text):
+    print(f"\n== {text}", flush=True)
+
+
+class Demo:
+    def __init__(self, builddir):
+        self.tmp = processes.temporary_directory("drover-demo-")
+        say(f"starting RabbitMQ, PostgreSQL, scheduler and manager below {self.tmp}")
+        self.cloud = Cloud(builddir, tmp=self.tmp)
+        print(f"RabbitMQ on 127.0.0.1:{self.cloud.rabbit.port}, PostgreSQL on"
+              f" 127.0.0.1:{self.cloud.postgres.port};"
+              " backends server1@fast and server1@slow, each a directory")
+
+    def run(self, *arguments):
+        """A drover command as a person would type it, its output on our terminal."""
+        print(f"$ drover {' '.join(map(str, arguments))}", flush=True)
+        subprocess.run([self.cloud.program("cli"), "--config-file", self.cloud.config,
+                        *map(str, arguments)], check=True, env=self.cloud.environment())
+
+    def make_image(self):
+        """A 2 GiB ext4 image with files of random bytes and a text."""
+        folder, image = f"{self.tmp}/files", f"{self.tmp}/image"
+        os.mkdir(folder)
+        for n in range(FILES):
+            with open(f"{folder}/photo-{n:02}.raw", "wb") as f:
+                f.write(random.randbytes(FILE_SIZE))
+        with open(f"{folder}/README.txt", "w") as f:
+            f.write("These files lived on one backend and now live on another.\n")
+        with open(image, "wb") as f:
+            f.truncate(SIZE_GIB * GIB)
+        subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-L",
+                        "demo", "-d", folder, image], check=True,
+                       stdout=subprocess.DEVNULL)
+        return image
+
+    def export(self, copy):
+        """Connect the volume, hand the NBD URI to copy, disconnect."""
+        uri = self.cloud.drover("connect", VOLUME).stdout.split()[-1]
+        try:
+            copy(uri)
+        finally:
+            self.cloud.drover("disconnect", VOLUME)
+
+    def put(self, image):
+        say(f"a new volume, and an ext4 image with {FILES + 1} files into it")
+        self.run("create", SIZE_GIB, "--name", VOLUME, "--host", "server1@fast#fast")
+        self.cloud.wait_for(lambda: self.cloud._created(VOLUME), 30, "the volume exists")
+        print(f"$ nbdcopy image $(drover connect {VOLUME})")
+        self.export(lambda uri: subprocess.run(["nbdcopy", image, uri], check=True))
+        self.cloud.wait_for(lambda: not self.cloud.sql(
+            "select 1 from drover.export where closed_at is null"), 20, "disconnected")
+
+    def look(self):
+        self.run("host", "list")
+        self.run("show", VOLUME)
+
+    def migrate(self):
+        say("the migration")
+        self.run("migrate", VOLUME, "server1@slow", "--wait")
+        volume = self.cloud.sql1("select id from volumes where display_name = %s"
+                                 " and not deleted", VOLUME)["id"]
+        return self.cloud.migration(volume)
+
+    def get(self):
+        """Read the volume back, check the file system; returns the digest."""
+        out = f"{self.tmp}/image-after"
+        print(f"$ nbdcopy $(drover connect {VOLUME}) image-after")
+        self.export(lambda uri: subprocess.run(["nbdcopy", uri, out], check=True))
+        subprocess.run(["/sbin/e2fsck", "-fn", out], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        print("e2fsck: clean")
+        name = f"{self.tmp}/photo"
+        subprocess.run(["/sbin/debugfs", "-R", f"dump /photo-07.raw {name}", out],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(name, "rb") as mine, open(f"{self.tmp}/files/photo-07.raw", "rb") as its:
+            if mine.read() != its.read():
+                raise SystemExit("demo: photo-07.raw is not what was put in")
+        print("photo-07.raw: the bytes that were put in")
+        digest = digest_of(out)
+        os.unlink(out)
+        return digest
+
+    def keep(self):
+        say("left running until Ctrl-C; talk to it with")
+        print(f"{self.cloud.program('cli')} --config-file {self.cloud.config} --help")
+        print(f"logs: {self.cloud.scheduler.log_path} {self.cloud.manager.log_path}",
+              flush=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print()
+
+
+def last_line(done, before, after):
+    moved = done["copied"]
+    seconds = (done["finished_at"] - done["created_at"]).total_seconds()
+    copying = seconds
+    if done["copy_started_at"] and done["copy_finished_at"]:
+        copying = (done["copy_finished_at"] - done["copy_started_at"]).total_seconds()
+    verdict = "equal" if before == after else "DIFFERENT"
+    how = "cloned, no byte copied"
+    if done["route"] == "copy":
+        how = f"{moved / MIB:.0f} MiB of data at {moved / MIB / max(copying, 0.001):.0f} MiB/s"
+    return (f"demo: '{VOLUME}' ({SIZE_GIB} GiB, {how}) moved from {done['source']} to"
+            f" {done['target']} in {seconds:.2f} s; SHA-256 before and after are {verdict}:"
+            f" {after[:16]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="demo")
+    parser.add_argument("--keep", action="store_true",
+                        help="leave everything running until Ctrl-C")
+    parser.add_argument("--builddir", required=True, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    demo = Demo(arguments.builddir)
+    image = demo.make_image()
+    before = digest_of(image)
+    demo.put(image)
+    say("before")
+    demo.look()
+    done = demo.migrate()
+    say("after")
+    demo.look()
+    say("is it the same?")
+    after = demo.get()
+    print(f"{time.monotonic() - began:.0f} s in all")
+    if arguments.keep:
+        demo.keep()
+    demo.cloud.close()
+    print(last_line(done, before, after))
+    return 0 if before == after else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except subprocess.CalledProcessError as error:
+        print(f"demo: {' '.join(map(str, error.cmd))} ended with {error.returncode}",
+              file=sys.stderr)
+        sys.exit(1)
