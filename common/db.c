@@ -387,10 +387,12 @@ static int commit(struct db *db, struct error *err)
 		return 0;
 	if (ok && !db->warned)
 		return error_set(err, ERR_DATABASE, "the database rolled back");
-	if (!ok && PQstatus(db->conn) == CONNECTION_OK) {
-		/* A deferred constraint, for one: surely not committed. */
+	/* A deferred constraint, for one, is surely not committed. A server that shuts
+	 * down says so before the connection is seen to break: that is unknown. */
+	if (!ok && PQstatus(db->conn) == CONNECTION_OK &&
+		code_of(PQresultErrorField(result, PG_DIAG_SQLSTATE)) !=
+			ERR_DB_UNAVAILABLE)
 		return set_failed(db, result, "commit", err);
-	}
 	disconnect(db);
 	return error_set(err, ERR_DB_UNKNOWN, "the outcome of a commit is unknown: %s",
 		ok ? "it may not be replicated" : "the connection broke");

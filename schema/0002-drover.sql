@@ -55,9 +55,9 @@ create table drover.operation (
 	check (phase not in ('failed', 'cancelled') or reason is not null)
 );
 
--- One at a time for each volume.
+-- One at a time for each volume. In settling the switch is made and the volume is free.
 create unique index operation_one_for_a_volume on drover.operation (volume_id)
-	where finished_at is null;
+	where finished_at is null and phase <> 'settling';
 -- A request is known for ever.
 create unique index operation_request on drover.operation (volume_id, kind, request_id);
 create index operation_work on drover.operation (host) where finished_at is null;
@@ -69,6 +69,8 @@ create table drover.migration (
 	-- host@backend#pool; a refused request may name anything
 	source text,
 	target text,
+	-- the id that the source object's name is based on
+	source_name_id varchar(36),
 	route text check (route in ('driver', 'copy', 'compute')),
 	force_host_copy boolean not null default false,
 	lock_volume boolean not null default false,
@@ -120,7 +122,12 @@ create table drover.garbage (
 	host text not null check (host ~ '^[^@#]+@[^@#]+$'),
 	name text not null,
 	trash_name text not null,
+	-- null: the object never got its name, there is only what an unfinished create left
 	identity text,
+	-- made by somebody else, so that no identity was written down: it is looked for by
+	-- the name of this volume, once, and its identity noted before anything is done
+	by_name boolean not null default false,
+	-- the id that the object's name is based on
 	volume_id varchar(36) not null,
 	operation_id uuid references drover.operation,
 	reason text not null,

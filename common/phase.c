@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/phase.h"
+
+#include <string.h>
+
+#include "common/auto.h"
+
+static const struct {
+	const char *name;
+	const char *migration_status;
+	const char *work;
+	const char *after_crash;
+	const char *way_back;
+	bool final, can_cancel;
+} phases[PHASE_COUNT] = {
+	[PHASE_QUEUED] = { "queued", "starting",
+		"the row is written, the target's space is reserved", "claimed again",
+		"release the volume", .can_cancel = true },
+	[PHASE_WORKING] = { "working", NULL, "the object is made", "again",
+		"status error, object to garbage" },
+	[PHASE_PREPARING] = { "preparing", "migrating",
+		"the temporary volume's row and object are made on the target",
+		"look at the object by identity, make what is missing",
+		"release the volume, temporary object to garbage", .can_cancel = true },
+	[PHASE_COPYING] = { "copying", "migrating",
+		"bytes are copied, flushed and read back, or the storage clones them",
+		"from the checkpoint",
+		"release the volume, temporary object to garbage", .can_cancel = true },
+	[PHASE_SEALING] = { "sealing", "completing",
+		"every export of both volumes is closed; then the switch, one "
+		"transaction",
+		"again; the row tells whether the switch was made",
+		"release the volume, temporary object to garbage", .can_cancel = true },
+	[PHASE_SETTLING] = { "settling", NULL,
+		"the volume lives on the target; the old object gets its trash name",
+		"again", "none" },
+	[PHASE_DONE] = { "done", NULL, "the old object is in drover.garbage", "-", "-",
+		.final = true },
+	[PHASE_FAILED] = { "failed", NULL,
+		"the volume is as it was; drover.operation.reason says why", "-", "-",
+		.final = true },
+	[PHASE_CANCELLED] = { "cancelled", NULL,
+		"the volume is as it was; an operator asked for it", "-", "-",
+		.final = true },
+};
+
+#define CREATE "create_volume"
+#define MIGRATE "migrate_volume"
+
+static const struct phase_step steps[] = {
+	{ CREATE, PHASE_QUEUED, PHASE_WORKING, "a worker took it" },
+	{ CREATE, PHASE_WORKING, PHASE_DONE, "the volume is available" },
+	{ CREATE, PHASE_QUEUED, PHASE_FAILED, "it was given up before it began" },
+	{ CREATE, PHASE_WORKING, PHASE_FAILED, "the backend could not make it" },
+	{ MIGRATE, PHASE_QUEUED, PHASE_PREPARING, "a worker took it" },
+	{ MIGRATE, PHASE_PREPARING, PHASE_COPYING, "the temporary volume is ready" },
+	{ MIGRATE, PHASE_COPYING, PHASE_SEALING, "the target equals the source" },
+	{ MIGRATE, PHASE_SEALING, PHASE_SETTLING, "the volume lives on the target" },
+	{ MIGRATE, PHASE_SETTLING, PHASE_DONE, "the old object is retired" },
+	{ MIGRATE, PHASE_QUEUED, PHASE_FAILED, "it was given up before it began" },
+	{ MIGRATE, PHASE_PREPARING, PHASE_FAILED, "the target could not be made" },
+	{ MIGRATE, PHASE_COPYING, PHASE_FAILED, "the copy failed" },
+	{ MIGRATE, PHASE_SEALING, PHASE_FAILED, "the switch was refused" },
+	{ MIGRATE, PHASE_QUEUED, PHASE_CANCELLED, "an operator asked for it" },
+	{ MIGRATE, PHASE_PREPARING, PHASE_CANCELLED, "an operator asked for it" },
+	{ MIGRATE, PHASE_COPYING, PHASE_CANCELLED, "an operator asked for it" },
+	{ MIGRATE, PHASE_SEALING, PHASE_CANCELLED, "an operator asked for it" },
+};
+
+const char *phase_name(enum phase phase)
+{
+	return phases[phase].name;
+}
+
+enum phase phase_from_name(const char *name)
+{
+	unsigned i = 0;
+
+	while (i < PHASE_COUNT && (!name || strcmp(phases[i].name, name) != 0))
+		i++;
+	return (enum phase)i;
+}
+
+bool phase_is_final(enum phase phase)
+{
+	return phases[phase].final;
+}
+
+bool phase_can_cancel(enum phase phase)
+{
+	return phases[phase].can_cancel;
+}
+
+const char *phase_migration_status(enum phase phase)
+{
+	return phases[phase].migration_status;
+}
+
+const struct phase_step *phase_step_find(
+	const char *kind, enum phase from, enum phase to)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(steps); i++)
+		if (steps[i].from == from && steps[i].to == to &&
+			strcmp(steps[i].kind, kind) == 0)
+			return &steps[i];
+	return NULL;
+}
+
+static void print_phases(FILE *out)
+{
+	fputs("| phase | migration_status | what happens | after a crash | way back |\n"
+	      "|---|---|---|---|---|\n",
+		out);
+	for (unsigned i = 0; i < PHASE_COUNT; i++)
+		fprintf(out, "| %s | %s | %s | %s | %s |\n", phases[i].name,
+			phases[i].migration_status ? phases[i].migration_status
+						   : "none",
+			phases[i].work, phases[i].after_crash, phases[i].way_back);
+}
+
+static void print_steps(FILE *out, const char *kind)
+{
+	fprintf(out,
+		"\n## The steps of %s\n\n```mermaid\nstateDiagram-v2\n\t[*] --> "
+		"queued\n",
+		kind);
+	for (unsigned i = 0; i < ARRAY_SIZE(steps); i++)
+		if (strcmp(steps[i].kind, kind) == 0)
+			fprintf(out, "\t%s --> %s: %s\n", phase_name(steps[i].from),
+				phase_name(steps[i].to), steps[i].why);
+	fputs("```\n", out);
+}
+
+void phase_print(FILE *out)
+{
+	fputs("# The states of an operation\n\n"
+	      "Printed from the table in `common/phase.c`; a test compares both. The\n"
+	      "database constrains the same names (`drover.operation.phase`). Until "
+	      "the\n"
+	      "switch commits, the source is authoritative and everything can be "
+	      "taken\n"
+	      "back; from then on it only goes forwards, and the volume is released "
+	      "at\n"
+	      "once. With `migration_result = keep` the status after a migration is\n"
+	      "`success` or `error` instead of none.\n\n",
+		out);
+	print_phases(out);
+	print_steps(out, CREATE);
+	print_steps(out, MIGRATE);
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/store/garbage.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/store/operations.h"
+
+int store_object_get(struct db *db, const char *backend, const char *name_id,
+	struct object_row *out, struct error *err)
+{
+	static const char sql[] = "select name, identity from drover.object"
+				  " where host = $1 and volume_id = $2"
+				  " order by created_at desc limit 1";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, backend, name_id);
+
+	if (count <= 0)
+		return count;
+	snprintf(out->name, sizeof(out->name), "%s", row_text_or(rows, 0, "name", ""));
+	snprintf(out->identity, sizeof(out->identity), "%s",
+		row_text_or(rows, 0, "identity", ""));
+	return 1;
+}
+
+int store_object_plan(struct db *db, const char *backend, const char *name,
+	const char *name_id, struct error *err)
+{
+	static const char sql[] =
+		"insert into drover.object (host, name, volume_id) values ($1, $2, $3)"
+		" on conflict (host, name) do nothing";
+
+	return db_run(db, sql, err, backend, name, name_id) < 0 ? -1 : 0;
+}
+
+int store_object_identify(struct db *db, const char *backend, const char *name,
+	const char *identity, struct error *err)
+{
+	static const char sql[] = "update drover.object set identity = $3"
+				  " where host = $1 and name = $2";
+	int count = db_run(db, sql, err, backend, name, identity);
+
+	if (count == 0)
+		return error_set(err, ERR_FENCED,
+			"object '%s' of '%s' is not written down any more", name,
+			backend);
+	return count < 0 ? -1 : 0;
+}
+
+int store_garbage_add_volume_locked(struct db *db, const struct volume *volume,
+	const char *backend, const char *operation_id, double keep_seconds,
+	const char *reason, struct error *err)
+{
+	static const char sql[] =
+		"insert into drover.garbage (host, name, trash_name, identity, by_name,"
+		" volume_id, operation_id, reason, remove_after)"
+		" select $1, coalesce(o.name, 'volume-' || $2::text),"
+		" 'trash-' || $2::text || '-' || substr(md5($3::text), 1, 8),"
+		" o.identity, o.name is null, $2, $4::uuid, $5,"
+		" now() + make_interval(secs => $6::float8)"
+		" from (select 1) one left join drover.object o"
+		"  on o.host = $1 and o.volume_id = $2"
+		" on conflict (host, name) where removed_at is null do nothing";
+	char token[UUID_TEXT_SIZE], seconds[32];
+
+	uuid_make(token);
+	snprintf(seconds, sizeof(seconds), "%.3f", keep_seconds);
+	if (db_run(db, sql, err, backend, volume->name_id, token, operation_id, reason,
+		    seconds) < 0)
+		return error_context(err, "note the leftover of '%s'", volume->id);
+	return store_notify(db, WORK_CHANNEL, backend, err);
+}
+
+#define COLUMNS \
+	"g.id, g.host, g.name, g.trash_name, g.identity, g.by_name, g.volume_id," \
+	" g.operation_id, g.reason, g.state, g.epoch, g.attempts, g.last_error," \
+	" g.remove_after <= now() as due," \
+	" to_char(g.created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS') as created_text," \
+	" greatest(0, extract(epoch from (case when g.state = 'renamed' then" \
+	"  greatest(g.not_before, g.remove_after) else g.not_before end) - now()))" \
+	"  as wait_s"
+
+#define COPY(field, column) \
+	snprintf(out->field, sizeof(out->field), "%s", \
+		row_text_or(rows, row, column, ""))
+
+static void garbage_from_row(const PGresult *rows, int row, struct garbage *out)
+{
+	const char *state = row_text_or(rows, row, "state", "");
+
+	memset(out, 0, sizeof(*out));
+	COPY(id, "id");
+	COPY(host, "host");
+	COPY(name, "name");
+	COPY(trash_name, "trash_name");
+	COPY(identity, "identity");
+	COPY(volume_id, "volume_id");
+	COPY(operation_id, "operation_id");
+	COPY(reason, "reason");
+	COPY(last_error, "last_error");
+	COPY(created_at, "created_text");
+	out->state = strcmp(state, "waiting") == 0 ? GARBAGE_WAITING
+		: strcmp(state, "renamed") == 0    ? GARBAGE_RENAMED
+						   : GARBAGE_REMOVED;
+	out->by_name = row_bool(rows, row, "by_name");
+	out->due = row_bool(rows, row, "due");
+	out->epoch = row_int(rows, row, "epoch");
+	out->attempts = row_int(rows, row, "attempts");
+	out->wait_s = row_double(rows, row, "wait_s");
+}
+
+static int list_from(
+	PGresult *rows, int count, struct garbage **list, struct error *err)
+{
+	*list = calloc((size_t)count + 1, sizeof(**list));
+	if (!*list)
+		return error_no_memory(err);
+	for (int i = 0; i < count; i++)
+		garbage_from_row(rows, i, &(*list)[i]);
+	return count;
+}
+
+int store_garbage_due(struct db *db, const char *backend, int limit,
+	struct garbage **list, struct error *err)
+{
+	static const char sql[] =
+		"select " COLUMNS " from drover.garbage g where g.host = $1"
+		" and g.removed_at is null and g.not_before <= now()"
+		" and (g.state = 'waiting' or g.remove_after <= now())"
+		" order by g.created_at, g.id limit $2::int";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, backend, NUM(limit));
+
+	if (count < 0)
+		return error_context(err, "look for leftovers of '%s'", backend);
+	return list_from(rows, count, list, err);
+}
+
+int store_garbage_list(
+	struct db *db, const char *backend, struct garbage **list, struct error *err)
+{
+	static const char sql[] =
+		"select " COLUMNS " from drover.garbage g where g.removed_at is null"
+		" and ($1::text is null or g.host = $1) order by g.created_at, g.id"
+		" limit 100000";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, backend);
+
+	if (count < 0)
+		return error_context(err, "list leftovers");
+	return list_from(rows, count, list, err);
+}
+
+int store_garbage_of_operation(struct db *db, const char *operation_id,
+	const char *backend, struct garbage *out, struct error *err)
+{
+	static const char sql[] =
+		"select " COLUMNS
+		" from drover.garbage g where g.operation_id = $1::uuid"
+		" and g.host = $2 and g.removed_at is null limit 1";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, operation_id, backend);
+
+	if (count > 0)
+		garbage_from_row(rows, 0, out);
+	return count;
+}
+
+int store_garbage_claim(
+	struct db *db, const char *id, struct garbage *out, struct error *err)
+{
+	static const char sql[] =
+		"update drover.garbage g set epoch = g.epoch + 1,"
+		" attempts = g.attempts + 1,"
+		" not_before = now() + make_interval(secs =>"
+		"  least(600, power(2, least(g.attempts, 10))))"
+		" where g.id = $1::uuid and g.removed_at is null returning " COLUMNS;
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, id);
+
+	if (count < 0)
+		return error_context(err, "claim the leftover '%s'", id);
+	if (count > 0)
+		garbage_from_row(rows, 0, out);
+	return count;
+}
+
+int store_garbage_in_use(
+	struct db *db, const struct garbage *garbage, struct error *err)
+{
+	/* coalesce(_name_id, id) is what object names are based on. */
+	static const char sql[] = "select 1 from public.volumes v where not v.deleted"
+				  " and split_part(v.host, '#', 1) = $1"
+				  " and coalesce(v._name_id, v.id) = $2 limit 1";
+	AUTO(PQclear) PGresult *rows = NULL;
+
+	return db_query(db, sql, &rows, err, garbage->host, garbage->volume_id);
+}
+
+int store_garbage_identify(struct db *db, const struct garbage *garbage,
+	const char *name, const char *identity, struct error *err)
+{
+	static const char sql[] =
+		"update drover.garbage set identity = $3, name = $4, by_name = false"
+		" where id = $1::uuid and epoch = $2::bigint";
+	int count =
+		db_run(db, sql, err, garbage->id, NUM(garbage->epoch), identity, name);
+
+	if (count == 0)
+		return error_set(
+			err, ERR_FENCED, "leftover '%s' was taken over", garbage->id);
+	return count < 0 ? -1 : 0;
+}
+
+static int fenced(const struct garbage *garbage, struct error *err)
+{
+	return error_set(
+		err, ERR_FENCED, "leftover '%s' was taken over", garbage->name);
+}
+
+int store_garbage_renamed(struct db *db, struct garbage *garbage, struct error *err)
+{
+	static const char sql[] =
+		"update drover.garbage set state = 'renamed', attempts = 0,"
+		" not_before = now(), last_error = null"
+		" where id = $1::uuid and epoch = $2::bigint and state <> 'removed'";
+	int count = db_run(db, sql, err, garbage->id, NUM(garbage->epoch));
+
+	if (count == 0)
+		return fenced(garbage, err);
+	if (count > 0)
+		garbage->state = GARBAGE_RENAMED;
+	return count < 0 ? -1 : 0;
+}
+
+static int removed_body(struct db *db, void *arg, struct error *err)
+{
+	static const char sql[] =
+		"update drover.garbage set state = 'removed', removed_at = now(),"
+		" last_error = null where id = $1::uuid and epoch = $2::bigint"
+		" and removed_at is null";
+	static const char forget[] =
+		"delete from drover.object where host = $1 and name = $2"
+		" and identity is not distinct from nullif($3, '')";
+	struct garbage *garbage = arg;
+	int count = db_run(db, sql, err, garbage->id, NUM(garbage->epoch));
+
+	if (count == 0)
+		return fenced(garbage, err);
+	if (count < 0 ||
+		db_run(db, forget, err, garbage->host, garbage->name,
+			garbage->identity) < 0)
+		return -1;
+	garbage->state = GARBAGE_REMOVED;
+	return 0;
+}
+
+int store_garbage_removed(struct db *db, struct garbage *garbage, struct error *err)
+{
+	return db_transact(db, removed_body, garbage, err);
+}
+
+int store_garbage_failed(struct db *db, const struct garbage *garbage,
+	const char *reason, struct error *err)
+{
+	static const char sql[] = "update drover.garbage set last_error = $3"
+				  " where id = $1::uuid and epoch = $2::bigint";
+
+	return db_run(db, sql, err, garbage->id, NUM(garbage->epoch), reason) < 0 ? -1
+										  : 0;
+}

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The transactions of a migration's worker: each moves the operation one phase on, or
+ * back, together with the rows that users see. Lock order: S, T, ours. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/store/garbage.h"
+#include "common/store/migrations.h"
+
+/* A phase's transaction that was made before its commit's outcome was lost is found done
+ * by the phase; then the rest of it was done too. */
+static int already_at(
+	struct db *db, struct migration *m, enum phase to, struct error *err)
+{
+	if (store_operation_lock(db, &m->op, err) < 0)
+		return -1;
+	return m->op.phase == to;
+}
+
+static int get_source(
+	struct db *db, struct migration *m, struct volume *volume, struct error *err)
+{
+	int found = store_volume_get_locked(db, m->op.volume_id, volume, err);
+
+	if (found == 0)
+		return error_set(err, ERR_VOLUME_NOT_FOUND,
+			"volume '%s' is not there any more", m->op.volume_id);
+	return found < 0 ? -1 : 0;
+}
+
+static const char *called(const struct volume *volume)
+{
+	return volume->display_name[0] ? volume->display_name : volume->id;
+}
+
+/* Is S still what was admitted? Checked when work begins and in the switch. */
+static int check_source(
+	const struct migration *m, const struct volume *volume, struct error *err)
+{
+	static const char *const allowed[] = { "available", "maintenance", "retyping",
+		"reserved", "awaiting-transfer", NULL };
+	bool ok = false;
+
+	if (!address_matches(volume->host, m->source) ||
+		strcmp(volume->name_id, m->source_name_id) != 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' is not where it was: it is on '%s' now",
+			called(volume), volume->host);
+	if (volume->size_gib * INT64_C(1073741824) != m->size_bytes)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' was resized to %lld GiB meanwhile", called(volume),
+			(long long)volume->size_gib);
+	if (volume->snapshots > 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' got snapshots meanwhile", called(volume));
+	if (volume->attachments > 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' was attached meanwhile", called(volume));
+	for (unsigned i = 0; allowed[i]; i++)
+		ok = ok || strcmp(volume->status, allowed[i]) == 0;
+	if (!ok)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"the status of volume '%s' became '%s' meanwhile",
+			called(volume), volume->status);
+	return 0;
+}
+
+/* An administrator's reset of migration_status means: stop. */
+static int check_unchanged(const struct migration *m, const struct volume *volume,
+	enum phase phase, struct error *err)
+{
+	const char *expected = phase_migration_status(phase);
+
+	if (m->op.cancel)
+		return error_set(err, ERR_CANCELLED, "the migration was cancelled");
+	if (strcmp(volume->migration_status, expected) == 0)
+		return 0;
+	return error_set(err, ERR_CANCELLED,
+		"migration_status of volume '%s' was changed from '%s' to '%s'",
+		called(volume), expected, volume->migration_status);
+}
+
+static int set_migration_status(
+	struct db *db, const char *id, enum phase phase, struct error *err)
+{
+	static const char sql[] = "update public.volumes set migration_status = $2,"
+				  " updated_at = localtimestamp where id = $1";
+
+	return db_run(db, sql, err, id, phase_migration_status(phase));
+}
+
+/* ---- queued -> preparing ---- */
+
+static int insert_temporary(struct db *db, const struct migration *m, struct error *err)
+{
+	/* Nothing of where S is (provider_*, service) goes to T: W-22. */
+	static const char sql[] =
+		"insert into public.volumes (id, user_id, project_id, size,"
+		" availability_zone, status, attach_status, migration_status,"
+		" display_name, display_description, volume_type_id, bootable,"
+		" multiattach, encryption_key_id, host, scheduled_at, created_at,"
+		" deleted, use_quota, service_uuid, shared_targets)"
+		" select $2, v.user_id, v.project_id, v.size, "
+		"coalesce(s.availability_zone,"
+		" v.availability_zone), 'creating', 'detached', 'target:' || v.id,"
+		" v.display_name, v.display_description, v.volume_type_id, v.bootable,"
+		" v.multiattach, v.encryption_key_id, $3, localtimestamp, "
+		"localtimestamp,"
+		" false, false, s.uuid, false"
+		" from public.volumes v left join public.services s"
+		"  on s.host = split_part($3, '#', 1) and s.topic = 'cinder-volume'"
+		"  and not s.deleted"
+		" where v.id = $1 limit 1";
+
+	return db_run(db, sql, err, m->op.volume_id, m->temporary_id, m->target);
+}
+
+static int prepare_body(struct db *db, void *arg, struct error *err)
+{
+	struct migration *m = arg;
+	struct volume volume;
+	int done;
+
+	if (get_source(db, m, &volume, err) < 0)
+		return -1;
+	done = already_at(db, m, PHASE_PREPARING, err);
+	if (done)
+		return done < 0 ? -1 : 0;
+	if (check_unchanged(m, &volume, PHASE_QUEUED, err) < 0 ||
+		check_source(m, &volume, err) < 0 || insert_temporary(db, m, err) < 0 ||
+		set_migration_status(db, volume.id, PHASE_PREPARING, err) < 0)
+		return -1;
+	return store_operation_move_locked(db, &m->op, PHASE_PREPARING, NULL, err);
+}
+
+int store_migration_prepare(struct db *db, struct migration *m, struct error *err)
+{
+	return db_transact(db, prepare_body, m, err);
+}
+
+/* ---- preparing -> copying ---- */
+
+static int start_copy_body(struct db *db, void *arg, struct error *err)
+{
+	static const char route[] =
+		"update drover.migration set route = $2,"
+		" copy_started_at = clock_timestamp() where operation_id = $1::uuid";
+	static const char ready[] =
+		"update public.volumes set status = 'available',"
+		" launched_at = localtimestamp, updated_at = localtimestamp"
+		" where id = $1 and not deleted";
+	struct migration *m = arg;
+	struct volume volume;
+	int done;
+
+	if (get_source(db, m, &volume, err) < 0)
+		return -1;
+	done = already_at(db, m, PHASE_COPYING, err);
+	if (done)
+		return done < 0 ? -1 : 0;
+	if (check_unchanged(m, &volume, PHASE_PREPARING, err) < 0 ||
+		db_run(db, route, err, m->op.id, m->route) < 0 ||
+		db_run(db, ready, err, m->temporary_id) < 0)
+		return -1;
+	return store_operation_move_locked(db, &m->op, PHASE_COPYING, NULL, err);
+}
+
+int store_migration_start_copy(
+	struct db *db, struct migration *m, const char *route, struct error *err)
+{
+	snprintf(m->route, sizeof(m->route), "%s", route);
+	return db_transact(db, start_copy_body, m, err);
+}
+
+int store_migration_set_route(
+	struct db *db, struct migration *m, const char *route, struct error *err)
+{
+	static const char sql[] =
+		"update drover.migration m set route = $3 from drover.operation o"
+		" where m.operation_id = $1::uuid and o.id = m.operation_id"
+		" and o.epoch = $2::bigint and o.phase = 'copying'";
+	int count = db_run(db, sql, err, m->op.id, NUM(m->op.epoch), route);
+
+	if (count == 0)
+		return error_set(
+			err, ERR_FENCED, "operation '%s' was taken over", m->op.id);
+	if (count > 0)
+		snprintf(m->route, sizeof(m->route), "%s", route);
+	return count < 0 ? -1 : 0;
+}
+
+/* ---- while copying ---- */
+
+static int cancel_or_fenced(
+	PGresult *rows, const struct migration *m, struct error *err)
+{
+	if (PQntuples(rows) == 0)
+		return error_set(
+			err, ERR_FENCED, "operation '%s' was taken over", m->op.id);
+	if (row_bool(rows, 0, "cancel"))
+		return error_set(err, ERR_CANCELLED, "the migration was cancelled");
+	return 0;
+}
+
+static int progress_body(struct db *db, void *arg, struct error *err)
+{
+	static const char sql[] =
+		"with mine as (select id, cancel from drover.operation"
+		"  where id = $1::uuid and epoch = $2::bigint and phase = 'copying')"
+		" update drover.migration m set position = $3::bigint,"
+		" copied = $4::bigint, skipped = $5::bigint, rate = $6::float8,"
+		" progress_at = clock_timestamp() from mine"
+		" where m.operation_id = mine.id returning mine.cancel or"
+		" (select coalesce(v.migration_status, '') <> 'migrating'"
+		"  from public.volumes v where v.id = $7) as cancel";
+	const struct migration *m = arg;
+	AUTO(PQclear) PGresult *rows = NULL;
+	char rate[32];
+
+	snprintf(rate, sizeof(rate), "%.1f", m->rate);
+	if (db_query(db, sql, &rows, err, m->op.id, NUM(m->op.epoch), NUM(m->position),
+		    NUM(m->copied), NUM(m->skipped), rate, m->op.volume_id) < 0)
+		return -1;
+	return cancel_or_fenced(rows, m, err);
+}
+
+int store_migration_progress(
+	struct db *db, const struct migration *m, struct error *err)
+{
+	return db_transact_async(db, progress_body, (void *)(uintptr_t)m, err);
+}
+
+struct checkpoint {
+	struct migration *m;
+	int64_t offset;
+	const char *digest;
+};
+
+static int checkpoint_body(struct db *db, void *arg, struct error *err)
+{
+	static const char sql[] =
+		"with mine as (update drover.operation set attempts = 0,"
+		"  updated_at = clock_timestamp()"
+		"  where id = $1::uuid and epoch = $2::bigint and phase = 'copying'"
+		"  returning id, cancel)"
+		" update drover.migration m set checkpoint = $3::bigint, digest = $4,"
+		" position = greatest(position, $3::bigint) from mine"
+		" where m.operation_id = mine.id returning mine.cancel";
+	struct checkpoint *what = arg;
+	AUTO(PQclear) PGresult *rows = NULL;
+
+	if (db_query(db, sql, &rows, err, what->m->op.id, NUM(what->m->op.epoch),
+		    NUM(what->offset), what->digest) < 0)
+		return -1;
+	return cancel_or_fenced(rows, what->m, err);
+}
+
+int store_migration_checkpoint(struct db *db, struct migration *m, int64_t offset,
+	const char *digest, struct error *err)
+{
+	struct checkpoint what = { m, offset, digest };
+
+	if (db_transact(db, checkpoint_body, &what, err) < 0)
+		return -1;
+	m->checkpoint = offset;
+	snprintf(m->digest, sizeof(m->digest), "%s", digest);
+	return 0;
+}
+
+/* ---- copying -> sealing ---- */
+
+static int seal_body(struct db *db, void *arg, struct error *err)
+{
+	static const char sql[] =
+		"update drover.migration set digest = $2, checkpoint = size_bytes,"
+		" position = size_bytes, copied = $3::bigint, skipped = $4::bigint,"
+		" copy_finished_at = clock_timestamp() where operation_id = $1::uuid";
+	struct migration *m = arg;
+	struct volume volume;
+	int done;
+
+	if (get_source(db, m, &volume, err) < 0)
+		return -1;
+	done = already_at(db, m, PHASE_SEALING, err);
+	if (done)
+		return done < 0 ? -1 : 0;
+	if (check_unchanged(m, &volume, PHASE_COPYING, err) < 0 ||
+		db_run(db, sql, err, m->op.id, m->digest, NUM(m->copied),
+			NUM(m->skipped)) < 0 ||
+		set_migration_status(db, volume.id, PHASE_SEALING, err) < 0)
+		return -1;
+	return store_operation_move_locked(db, &m->op, PHASE_SEALING, NULL, err);
+}
+
+int store_migration_seal(
+	struct db *db, struct migration *m, const char *digest, struct error *err)
+{
+	snprintf(m->digest, sizeof(m->digest), "%s", digest);
+	return db_transact(db, seal_body, m, err);
+}
+
+int store_migration_exports_closed(
+	struct db *db, const struct migration *m, struct error *err)
+{
+	static const char close[] =
+		"update drover.export set state = 'closing'"
+		" where volume_id in ($1, $2) and kind = 'migration'"
+		" and state in ('wanted', 'open')";
+	static const char open[] = "select 1 from drover.export where volume_id in"
+				   " ($1, $2) and closed_at is null limit 1";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count;
+
+	if (db_run(db, close, err, m->op.volume_id, m->temporary_id) < 0)
+		return -1;
+	count = db_query(db, open, &rows, err, m->op.volume_id, m->temporary_id);
+	return count < 0 ? -1 : count == 0;
+}
+
+/* ---- the switch ---- */
+
+static int check_temporary(const struct migration *m, const struct volume *source,
+	const struct volume *temporary, struct error *err)
+{
+	char expected[64];
+
+	snprintf(expected, sizeof(expected), "target:%s", source->id);
+	if (strcmp(temporary->status, "available") == 0 &&
+		strcmp(temporary->migration_status, expected) == 0 &&
+		strcmp(temporary->host, m->target) == 0 &&
+		temporary->size_gib == source->size_gib && temporary->attachments == 0)
+		return 0;
+	return error_set(err, ERR_INVALID_VOLUME,
+		"the temporary volume '%s' was changed: status '%s', migration_status "
+		"'%s'",
+		temporary->id, temporary->status, temporary->migration_status);
+}
+
+static int take_placement(
+	struct db *db, const struct migration *m, bool keep_result, struct error *err)
+{
+	/* Placement moves, what users own stays: W-02. A status that the operation itself
+	 * did not cause (a reservation) is the user's. */
+	static const char sql[] =
+		"update public.volumes s set host = t.host,"
+		" cluster_name = t.cluster_name,"
+		" availability_zone = t.availability_zone,"
+		" service_uuid = t.service_uuid, shared_targets = t.shared_targets,"
+		" provider_location = t.provider_location, provider_id = t.provider_id,"
+		" provider_auth = t.provider_auth,"
+		" provider_geometry = t.provider_geometry,"
+		" replication_status = t.replication_status,"
+		" replication_extended_status = t.replication_extended_status,"
+		" replication_driver_data = t.replication_driver_data,"
+		" _name_id = t.id, migration_status = case when $4::bool"
+		"  then 'success' end,"
+		" status = case when s.status in ('maintenance', 'retyping')"
+		"  then $3 else s.status end,"
+		" updated_at = localtimestamp"
+		" from public.volumes t where s.id = $1 and t.id = $2";
+	static const char format[] =
+		"update public.volume_admin_metadata set deleted = true,"
+		" deleted_at = localtimestamp"
+		" where volume_id = $1 and key = 'format' and not deleted";
+	int count = db_run(db, sql, err, m->op.volume_id, m->temporary_id,
+		m->op.saved_status, BOOL_TEXT(keep_result));
+
+	if (count < 0 || db_run(db, format, err, m->op.volume_id) < 0)
+		return -1;
+	if (count != 1)
+		return error_set(
+			err, ERR_INTERNAL, "the switch changed %d rows", count);
+	return 0;
+}
+
+struct change {
+	struct migration *m;
+	bool keep_result;
+	double source_keep;
+	enum phase to;
+	const struct error *why;
+};
+
+static int switch_body(struct db *db, void *arg, struct error *err)
+{
+	const struct change *what = arg;
+	struct migration *m = what->m;
+	struct volume source, temporary;
+	struct address address;
+	int done, found, closed;
+
+	if (get_source(db, m, &source, err) < 0)
+		return -1;
+	found = store_volume_get_locked(db, m->temporary_id, &temporary, err);
+	done = found < 0 ? -1 : already_at(db, m, PHASE_SETTLING, err);
+	if (done)
+		return done < 0 ? -1 : 0;
+	if (!found)
+		return error_set(err, ERR_VOLUME_NOT_FOUND,
+			"the temporary volume '%s' is not there any more",
+			m->temporary_id);
+	closed = store_migration_exports_closed(db, m, err);
+	if (closed < 0)
+		return -1;
+	if (!closed)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' was exported meanwhile", called(&source));
+	if (check_unchanged(m, &source, PHASE_SEALING, err) < 0 ||
+		check_source(m, &source, err) < 0 ||
+		check_temporary(m, &source, &temporary, err) < 0 ||
+		address_parse(source.host, &address, err) < 0)
+		return -1;
+	if (take_placement(db, m, what->keep_result, err) < 0 ||
+		store_volume_delete_locked(db, &temporary, err) < 0 ||
+		store_garbage_add_volume_locked(db, &source, address.backend, m->op.id,
+			what->source_keep, "moved away", err) < 0)
+		return -1;
+	return store_operation_move_locked(db, &m->op, PHASE_SETTLING, NULL, err);
+}
+
+int store_migration_switch(struct db *db, struct migration *m, bool keep_result,
+	double source_keep, struct error *err)
+{
+	struct change what = { m, keep_result, source_keep, PHASE_SETTLING, NULL };
+
+	return db_transact(db, switch_body, &what, err);
+}
+
+/* ---- settling -> done ---- */
+
+static int done_body(struct db *db, void *arg, struct error *err)
+{
+	struct migration *m = arg;
+
+	if (store_operation_move_locked(db, &m->op, PHASE_DONE, NULL, err) < 0)
+		return -1;
+	return store_notify(db, DONE_CHANNEL, m->op.volume_id, err);
+}
+
+int store_migration_done(struct db *db, struct migration *m, struct error *err)
+{
+	return db_transact(db, done_body, m, err);
+}
+
+/* ---- the way back ---- */
+
+static int release_source(
+	struct db *db, const struct migration *m, bool keep_result, struct error *err)
+{
+	static const char sql[] =
+		"update public.volumes set updated_at = localtimestamp,"
+		" migration_status = case when migration_status in"
+		"  ('starting', 'migrating', 'completing') then"
+		"  case when $3::bool then 'error' end else migration_status end,"
+		" status = case when status in ('maintenance', 'retyping') then $2"
+		"  else status end where id = $1 and not deleted";
+
+	return db_run(db, sql, err, m->op.volume_id, m->op.saved_status,
+		BOOL_TEXT(keep_result));
+}
+
+static int drop_temporary(struct db *db, const struct migration *m,
+	const struct volume *temporary, struct error *err)
+{
+	struct address address;
+
+	if (address_parse(m->target, &address, err) < 0)
+		return -1;
+	if (store_garbage_add_volume_locked(db, temporary, address.backend, m->op.id, 0,
+		    "target of a migration that was taken back", err) < 0)
+		return -1;
+	return store_volume_delete_locked(db, temporary, err);
+}
+
+static int roll_back_body(struct db *db, void *arg, struct error *err)
+{
+	const struct change *what = arg;
+	struct migration *m = what->m;
+	struct volume source, temporary;
+	int done, found;
+
+	/* S may be gone: somebody deleted its row. T and the operation end all the same. */
+	if (store_volume_get_locked(db, m->op.volume_id, &source, err) < 0)
+		return -1;
+	found = store_volume_get_locked(db, m->temporary_id, &temporary, err);
+	if (found < 0)
+		return -1;
+	done = already_at(db, m, what->to, err);
+	if (done)
+		return done < 0 ? -1 : 0;
+	if (!phase_can_cancel(m->op.phase))
+		return error_set(err, ERR_FENCED,
+			"operation '%s' is in phase '%s' and cannot be taken back",
+			m->op.id, phase_name(m->op.phase));
+	if (release_source(db, m, what->keep_result, err) < 0 ||
+		(found && drop_temporary(db, m, &temporary, err) < 0) ||
+		store_operation_move_locked(
+			db, &m->op, what->to, what->why->text, err) < 0 ||
+		store_operation_reason_locked(
+			db, &m->op, what->why->code, what->why->text, err) < 0)
+		return -1;
+	return store_notify(db, DONE_CHANNEL, m->op.volume_id, err);
+}
+
+int store_migration_roll_back(struct db *db, struct migration *m, enum phase to,
+	const struct error *why, bool keep_result, struct error *err)
+{
+	struct change what = { m, keep_result, 0, to, why };
+
+	return db_transact(db, roll_back_body, &what, err);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* migrations.h - the life of a migration in the database, from request to result. */
+#ifndef COMMON_STORE_MIGRATIONS_H
+#define COMMON_STORE_MIGRATIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/address.h"
+#include "common/db.h"
+#include "common/error.h"
+#include "common/store/operations.h"
+#include "common/store/volumes.h"
+
+struct migration_request {
+	const char *volume_id;
+	const char *request_id;
+	const char *target; /* host@backend#pool, or host@backend */
+	bool force_host_copy;
+	double service_down_time; /* settings */
+	bool keep_result; /* migration_result = keep */
+};
+
+/* Everything that can be said about volume and target from the rows, one sentence for the
+ * one reason: ERR_VOLUME_NOT_FOUND, ERR_INVALID_VOLUME, ERR_INVALID_HOST. Shared by the
+ * command line, the scheduler and the manager. target may lack its pool. starting: the
+ * API tier has already written migration_status = starting. */
+int store_migration_check(struct db *db, const struct volume *volume,
+	const struct address *target, double service_down_time, bool starting,
+	struct error *err);
+
+/* What the API tier does first: compare-and-set of migration_status to starting (and
+ * status to maintenance with lock_volume), after store_migration_check(); target NULL: the
+ * scheduler chooses. */
+int store_migration_begin(struct db *db, const char *volume_id, const char *target,
+	bool lock_volume, double service_down_time, struct error *err);
+
+/* Admit: one transaction that locks target and volume, checks, inserts operation and
+ * migration (phase queued, T's id chosen) and notifies the source's manager. Failing it
+ * changes nothing: call store_migration_refuse() then. */
+int store_migration_admit(struct db *db, const struct migration_request *request,
+	enum admission *out, struct error *err);
+
+/* It was not admitted: the volume is set back to what it was before the request, when
+ * nothing else runs on it, and the reason is stored as a finished migration. */
+int store_migration_refuse(struct db *db, const struct migration_request *request,
+	const struct error *why, struct error *err);
+
+/* Ask for cancellation. ERR_INVALID_VOLUME when nothing runs that can be cancelled. */
+int store_migration_cancel(struct db *db, const char *volume_id, struct error *err);
+
+struct migration {
+	struct operation op;
+	char source[ADDRESS_SIZE], target[ADDRESS_SIZE];
+	char route[16]; /* empty: not decided yet */
+	char temporary_id[UUID_TEXT_SIZE];
+	char source_name_id[UUID_TEXT_SIZE];
+	char digest[40];
+	char created_at[40], finished_at[40];
+	char error_code[40];
+	char volume_name[256];
+	bool force_host_copy, lock_volume;
+	int64_t size_bytes, checkpoint, position, copied, skipped;
+	double rate; /* bytes per second */
+	double age_s, copy_s; /* since created (until finished); of the copy */
+};
+
+/* 1 and *out; 0 none. */
+int store_migration_get(struct db *db, const char *operation_id, struct migration *out,
+	struct error *err);
+/* The newest one of a volume. */
+int store_migration_last(
+	struct db *db, const char *volume_id, struct migration *out, struct error *err);
+/* Newest first; volume_id NULL: of all; *list is malloc'd. */
+int store_migration_list(struct db *db, const char *volume_id, bool unfinished_only,
+	int limit, struct migration **list, struct error *err);
+
+/* GiB of unfinished migrations to each pool whose temporary volume is not made yet
+ * (no object identity): what the pool's report cannot know. */
+struct reservation {
+	char target[ADDRESS_SIZE];
+	int64_t size_gib;
+};
+int store_migration_reservations(
+	struct db *db, struct reservation **list, struct error *err);
+
+/* ---- for workers; each is a transaction of its own, each can be run again ---- */
+
+/* queued -> preparing: checks again, S becomes migrating, T's row is inserted. */
+int store_migration_prepare(struct db *db, struct migration *m, struct error *err);
+/* preparing -> copying, with the route. */
+int store_migration_start_copy(
+	struct db *db, struct migration *m, const char *route, struct error *err);
+/* The storage could not clone after all. */
+int store_migration_set_route(
+	struct db *db, struct migration *m, const char *route, struct error *err);
+/* Only while the epoch is ours (ERR_FENCED). cancelled: ERR_CANCELLED. */
+int store_migration_progress(
+	struct db *db, const struct migration *m, struct error *err);
+int store_migration_checkpoint(struct db *db, struct migration *m, int64_t offset,
+	const char *digest, struct error *err);
+/* copying -> sealing: S becomes completing; the receipt is stored. */
+int store_migration_seal(
+	struct db *db, struct migration *m, const char *digest, struct error *err);
+/* 1: every export of S and T is closed, 0: not yet (they were asked to close). */
+int store_migration_exports_closed(
+	struct db *db, const struct migration *m, struct error *err);
+/* finish_volume_migration: sealing -> settling. ERR_INVALID_VOLUME with the sentence when
+ * S is not what was copied any more; ERR_CANCELLED; ERR_FENCED. */
+int store_migration_switch(struct db *db, struct migration *m, bool keep_result,
+	double source_keep, struct error *err);
+int store_migration_done(struct db *db, struct migration *m, struct error *err);
+/* Roll back: S released, T's row deleted, its object to garbage, in one transaction.
+ * to: PHASE_FAILED or PHASE_CANCELLED. */
+int store_migration_roll_back(struct db *db, struct migration *m, enum phase to,
+	const struct error *why, bool keep_result, struct error *err);
+
+#endif

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/store/operations.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/store/garbage.h"
+
+int store_notify(
+	struct db *db, const char *channel, const char *payload, struct error *err)
+{
+	static const char sql[] = "select pg_notify($1, $2)";
+	AUTO(PQclear) PGresult *rows = NULL;
+
+	return db_query(db, sql, &rows, err, channel, payload) < 0 ? -1 : 0;
+}
+
+#define COLUMNS \
+	"id, kind, volume_id, host, request_id, phase, epoch, attempts, cancel," \
+	" saved_status, reason"
+
+static void operation_from_row(const PGresult *rows, int row, struct operation *out)
+{
+	memset(out, 0, sizeof(*out));
+	snprintf(out->id, sizeof(out->id), "%s", row_text_or(rows, row, "id", ""));
+	snprintf(
+		out->kind, sizeof(out->kind), "%s", row_text_or(rows, row, "kind", ""));
+	snprintf(out->volume_id, sizeof(out->volume_id), "%s",
+		row_text_or(rows, row, "volume_id", ""));
+	snprintf(
+		out->host, sizeof(out->host), "%s", row_text_or(rows, row, "host", ""));
+	snprintf(out->request_id, sizeof(out->request_id), "%s",
+		row_text_or(rows, row, "request_id", ""));
+	snprintf(out->saved_status, sizeof(out->saved_status), "%s",
+		row_text_or(rows, row, "saved_status", ""));
+	snprintf(out->reason, sizeof(out->reason), "%s",
+		row_text_or(rows, row, "reason", ""));
+	out->phase = phase_from_name(row_text(rows, row, "phase"));
+	out->epoch = row_int(rows, row, "epoch");
+	out->attempts = row_int(rows, row, "attempts");
+	out->cancel = row_bool(rows, row, "cancel");
+}
+
+static int is_known(struct db *db, const char *volume_id, const char *kind,
+	const char *request_id, struct error *err)
+{
+	static const char sql[] = "select 1 from drover.operation where volume_id = $1"
+				  " and kind = $2 and request_id = $3";
+	AUTO(PQclear) PGresult *rows = NULL;
+
+	return db_query(db, sql, &rows, err, volume_id, kind, request_id);
+}
+
+struct admit {
+	const char *volume_id, *request_id;
+	bool from_api;
+	enum admission *out;
+};
+
+static int create_admit_body(struct db *db, void *arg, struct error *err)
+{
+	static const char sql[] =
+		"insert into drover.operation (id, kind, volume_id, host, request_id,"
+		" saved_status) values ($1, 'create_volume', $2, $3, $4, 'available')";
+	const struct admit *what = arg;
+	struct address address;
+	struct volume volume;
+	char id[UUID_TEXT_SIZE];
+	int found = store_volume_get_locked(db, what->volume_id, &volume, err);
+
+	if (found < 0)
+		return -1;
+	if (!found)
+		return error_set(err, ERR_VOLUME_NOT_FOUND,
+			"volume '%.36s' could not be found", what->volume_id);
+	int known = is_known(db, volume.id, "create_volume", what->request_id, err);
+	if (known < 0)
+		return -1;
+	*what->out = known ? DUPLICATE : ADMITTED;
+	if (known)
+		return 0;
+	if (strcmp(volume.status, "creating") != 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' has status '%s', not creating", volume.id,
+			volume.status);
+	if (address_parse(volume.host, &address, err) < 0)
+		return error_context(err, "create volume '%s'", volume.id);
+	if (store_volume_idle(db, &volume, "be created", err) < 0)
+		return -1;
+	uuid_make(id);
+	if (db_run(db, sql, err, id, volume.id, address.backend, what->request_id) < 0)
+		return -1;
+	return store_notify(db, WORK_CHANNEL, address.backend, err);
+}
+
+int store_create_admit(struct db *db, const char *volume_id, const char *request_id,
+	enum admission *out, struct error *err)
+{
+	struct admit what = { volume_id, request_id, true, out };
+
+	return db_transact(db, create_admit_body, &what, err);
+}
+
+int store_volume_idle(struct db *db, const struct volume *volume, const char *doing,
+	struct error *err)
+{
+	static const char sql[] =
+		"select o.kind, o.phase, m.target from drover.operation o"
+		" left join drover.migration m on m.operation_id = o.id"
+		" where o.volume_id = $1 and o.finished_at is null"
+		" and o.phase <> 'settling'";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, volume->id);
+	const char *name = volume->display_name[0] ? volume->display_name : volume->id;
+
+	if (count <= 0)
+		return count;
+	if (strcmp(row_text_or(rows, 0, "kind", ""), "migrate_volume") == 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' cannot %s: it is already migrating to '%s'", name,
+			doing, row_text_or(rows, 0, "target", "?"));
+	return error_set(err, ERR_INVALID_VOLUME,
+		"volume '%s' cannot %s: it is being created", name, doing);
+}
+
+static int check_deletable(
+	struct db *db, const struct volume *volume, bool from_api, struct error *err)
+{
+	static const char *const allowed[] = { "available", "error", "error_deleting",
+		"error_restoring", "error_extending", "error_managing", "creating" };
+	const char *name = volume->display_name[0] ? volume->display_name : volume->id;
+	bool ok = from_api && strcmp(volume->status, "deleting") == 0;
+	char who[256];
+
+	if (store_volume_idle(db, volume, "be deleted", err) < 0)
+		return -1;
+	if (strncmp(volume->migration_status, "target:", 7) == 0 && !from_api)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' cannot be deleted: it is the target of a "
+			"migration",
+			name);
+	if (volume->snapshots > 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' cannot be deleted: it has snapshots", name);
+	if (volume->attachments > 0 || strcmp(volume->attach_status, "attached") == 0) {
+		if (store_volume_attached_to(db, volume->id, who, sizeof(who), err) < 0)
+			return -1;
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' cannot be deleted: it is attached to %s", name,
+			who);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(allowed); i++)
+		ok = ok || strcmp(volume->status, allowed[i]) == 0;
+	if (!ok)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' cannot be deleted: its status is '%s'", name,
+			volume->status);
+	return 0;
+}
+
+static int insert_deleted(struct db *db, const struct volume *volume,
+	const struct address *address, const char *request_id, struct error *err)
+{
+	static const char sql[] =
+		"insert into drover.operation (id, kind, volume_id, host, request_id,"
+		" phase, finished_at)"
+		" values ($1, 'delete_volume', $2, $3, $4, 'done', now())";
+	char id[UUID_TEXT_SIZE];
+
+	uuid_make(id);
+	return db_run(db, sql, err, id, volume->id, address->backend, request_id);
+}
+
+static int delete_body(struct db *db, void *arg, struct error *err)
+{
+	const struct admit *what = arg;
+	struct address address;
+	struct volume volume;
+	int found = store_volume_get_locked(db, what->volume_id, &volume, err);
+	int known = found < 0
+		? -1
+		: is_known(db, what->volume_id, "delete_volume", what->request_id, err);
+
+	if (known < 0)
+		return -1;
+	*what->out = known || !found ? DUPLICATE : ADMITTED;
+	if (known)
+		return 0;
+	if (!found)
+		return error_set(err, ERR_VOLUME_NOT_FOUND,
+			"volume '%.36s' could not be found", what->volume_id);
+	if (check_deletable(db, &volume, what->from_api, err) < 0)
+		return -1;
+	if (volume.host[0]) {
+		if (address_parse(volume.host, &address, err) < 0)
+			return error_context(err, "delete volume '%s'", volume.id);
+		if (insert_deleted(db, &volume, &address, what->request_id, err) < 0)
+			return -1;
+		if (store_garbage_add_volume_locked(
+			    db, &volume, address.backend, NULL, 0, "deleted", err) < 0)
+			return -1;
+	}
+	if (store_volume_delete_locked(db, &volume, err) < 0)
+		return -1;
+	return store_notify(db, DONE_CHANNEL, volume.id, err);
+}
+
+int store_delete_volume(struct db *db, const char *volume_id, const char *request_id,
+	bool from_api, enum admission *out, struct error *err)
+{
+	struct admit what = { volume_id, request_id, from_api, out };
+
+	return db_transact(db, delete_body, &what, err);
+}
+
+int store_operation_due(struct db *db, const char *backend, int limit,
+	struct operation **list, struct error *err)
+{
+	static const char sql[] =
+		"select " COLUMNS " from drover.operation where host = $1"
+		" and finished_at is null and not_before <= now()"
+		" order by created_at, id limit $2::int";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, backend, NUM(limit));
+
+	if (count < 0)
+		return error_context(err, "look for work of '%s'", backend);
+	*list = calloc((size_t)count + 1, sizeof(**list));
+	if (!*list)
+		return error_no_memory(err);
+	for (int i = 0; i < count; i++)
+		operation_from_row(rows, i, &(*list)[i]);
+	return count;
+}
+
+int store_operation_get(
+	struct db *db, const char *id, struct operation *out, struct error *err)
+{
+	static const char sql[] =
+		"select " COLUMNS " from drover.operation where id = $1::uuid";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, id);
+
+	if (count > 0)
+		operation_from_row(rows, 0, out);
+	return count;
+}
+
+int store_operation_claim(
+	struct db *db, const char *id, struct operation *out, struct error *err)
+{
+	static const char sql[] =
+		"update drover.operation set epoch = epoch + 1, attempts = attempts + "
+		"1,"
+		" claimed_at = clock_timestamp(), updated_at = clock_timestamp()"
+		" where id = $1::uuid and finished_at is null and not_before <= now()"
+		" returning " COLUMNS;
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, id);
+
+	if (count < 0)
+		return error_context(err, "claim operation '%s'", id);
+	if (count > 0)
+		operation_from_row(rows, 0, out);
+	return count;
+}
+
+int store_operation_delay(
+	struct db *db, const struct operation *op, double seconds, struct error *err)
+{
+	static const char sql[] =
+		"update drover.operation set not_before = now() +"
+		" make_interval(secs => $3::float8)"
+		" where id = $1::uuid and epoch = $2::bigint and finished_at is null";
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.3f", seconds);
+	return db_run(db, sql, err, op->id, NUM(op->epoch), text);
+}
+
+int store_operation_lock(struct db *db, struct operation *op, struct error *err)
+{
+	static const char sql[] =
+		"select " COLUMNS
+		" from drover.operation where id = $1::uuid for update";
+	AUTO(PQclear) PGresult *rows = NULL;
+	struct operation fresh;
+
+	if (db_query(db, sql, &rows, err, op->id) < 0)
+		return -1;
+	if (PQntuples(rows) == 0)
+		return error_set(err, ERR_FENCED,
+			"operation '%s' is not there any more", op->id);
+	operation_from_row(rows, 0, &fresh);
+	if (fresh.epoch != op->epoch)
+		return error_set(err, ERR_FENCED,
+			"operation '%s' was taken over (epoch %lld, ours is %lld)",
+			op->id, (long long)fresh.epoch, (long long)op->epoch);
+	*op = fresh;
+	return 0;
+}
+
+static int insert_transition(struct db *db, const struct operation *op, enum phase from,
+	enum phase to, const char *why, struct error *err)
+{
+	static const char sql[] =
+		"insert into drover.transition (operation_id, epoch, from_phase,"
+		" to_phase, why) values ($1::uuid, $2::bigint, $3, $4, $5)";
+
+	return db_run(db, sql, err, op->id, NUM(op->epoch), phase_name(from),
+		phase_name(to), why);
+}
+
+int store_operation_move_locked(struct db *db, struct operation *op, enum phase to,
+	const char *why, struct error *err)
+{
+	static const char sql[] =
+		"update drover.operation set phase = $4, attempts = 0,"
+		" updated_at = clock_timestamp(),"
+		" reason = case when $5::bool then coalesce(reason, $6) else reason "
+		"end,"
+		" finished_at = case when $5::bool then clock_timestamp() end"
+		" where id = $1::uuid and epoch = $2::bigint and phase = $3"
+		" and finished_at is null";
+	const struct phase_step *step = phase_step_find(op->kind, op->phase, to);
+	enum phase from = op->phase;
+	int count;
+
+	assert(step);
+	if (!why)
+		why = step->why;
+	count = db_run(db, sql, err, op->id, NUM(op->epoch), phase_name(from),
+		phase_name(to), BOOL_TEXT(phase_is_final(to)),
+		to == PHASE_DONE ? NULL : why);
+	if (count < 0)
+		return -1;
+	if (count > 0) {
+		op->phase = to;
+		return insert_transition(db, op, from, to, why, err);
+	}
+	if (store_operation_lock(db, op, err) < 0)
+		return -1;
+	if (op->phase == to)
+		return 0;
+	return error_set(err, ERR_FENCED, "operation '%s' is in phase '%s', not '%s'",
+		op->id, phase_name(op->phase), phase_name(from));
+}
+
+int store_operation_reason_locked(struct db *db, const struct operation *op,
+	enum error_code code, const char *reason, struct error *err)
+{
+	static const char sql[] = "update drover.operation set error_code = $2,"
+				  " reason = $3 where id = $1::uuid";
+
+	return db_run(db, sql, err, op->id, error_code_name(code), reason);
+}
+
+static int create_done_body(struct db *db, void *arg, struct error *err)
+{
+	static const char sql[] =
+		"update public.volumes set status = 'available',"
+		" launched_at = localtimestamp, updated_at = localtimestamp,"
+		" shared_targets = false, service_uuid = (select s.uuid from"
+		"  public.services s where s.host = $2 and s.\"binary\" = "
+		"'cinder-volume'"
+		"  and not s.deleted limit 1)"
+		" where id = $1 and not deleted and status = 'creating'";
+	static const char forget[] = "delete from public.workers where"
+				     " resource_type = 'Volume' and resource_id = $1";
+	struct operation *op = arg;
+
+	if (store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0)
+		return -1;
+	if (db_run(db, sql, err, op->volume_id, op->host) < 0 ||
+		db_run(db, forget, err, op->volume_id) < 0)
+		return -1;
+	return store_notify(db, DONE_CHANNEL, op->volume_id, err);
+}
+
+int store_create_done(struct db *db, struct operation *op, struct error *err)
+{
+	return db_transact(db, create_done_body, op, err);
+}
+
+struct failing {
+	struct operation *op;
+	const struct error *why;
+};
+
+static int create_failed_body(struct db *db, void *arg, struct error *err)
+{
+	const struct failing *what = arg;
+	struct operation *op = what->op;
+	struct volume volume;
+	int found = store_volume_get_locked(db, op->volume_id, &volume, err);
+
+	if (found < 0)
+		return -1;
+	if (store_operation_move_locked(db, op, PHASE_FAILED, what->why->text, err) < 0)
+		return -1;
+	if (store_operation_reason_locked(
+		    db, op, what->why->code, what->why->text, err) < 0)
+		return -1;
+	/* 008/012 is what Cinder says when a driver failed to create. */
+	if (store_volume_create_failed(db, op->volume_id, op->request_id, NULL, err) <
+		0)
+		return -1;
+	if (found &&
+		store_garbage_add_volume_locked(db, &volume, op->host, op->id, 0,
+			"could not be created", err) < 0)
+		return -1;
+	return store_notify(db, DONE_CHANNEL, op->volume_id, err);
+}
+
+int store_create_failed(
+	struct db *db, struct operation *op, const struct error *why, struct error *err)
+{
+	struct failing what = { op, why };
+
+	return db_transact(db, create_failed_body, &what, err);
+}
+
+int store_operation_add_commits(struct db *db, const char *id, uint64_t count,
+	double seconds, struct error *err)
+{
+	static const char sql[] =
+		"update drover.operation set commits = commits + $2::bigint,"
+		" commit_seconds = commit_seconds + $3::float8 where id = $1::uuid";
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.6f", seconds);
+	return db_run(db, sql, err, id, NUM((int64_t)count), text);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* operations.h - work as rows: admitting it, claiming it, moving it from phase to phase. */
+#ifndef COMMON_STORE_OPERATIONS_H
+#define COMMON_STORE_OPERATIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/address.h"
+#include "common/db.h"
+#include "common/error.h"
+#include "common/phase.h"
+#include "common/store/volumes.h"
+#include "common/text.h"
+
+/* The channel of NOTIFY: its payload is the backend that has work ("server1@fast"). */
+#define WORK_CHANNEL "drover_work"
+/* The channel for people who watch: payload is the volume's id. */
+#define DONE_CHANNEL "drover_done"
+
+#define REQUEST_ID_SIZE 256
+
+struct operation {
+	char id[UUID_TEXT_SIZE];
+	char kind[32];
+	char volume_id[UUID_TEXT_SIZE];
+	char host[ADDRESS_SIZE]; /* backend whose manager carries it out */
+	char request_id[REQUEST_ID_SIZE];
+	char saved_status[64];
+	char reason[ERROR_TEXT_SIZE];
+	enum phase phase;
+	int64_t epoch, attempts;
+	bool cancel;
+};
+
+/* What became of a request. */
+enum admission {
+	ADMITTED,
+	DUPLICATE, /* this request id is known: nothing was done again */
+};
+
+/* A volume that the scheduler has placed is to be made on its host: one transaction that
+ * checks the row (status creating, host set) and inserts the operation. */
+int store_create_admit(struct db *db, const char *volume_id, const char *request_id,
+	enum admission *out, struct error *err);
+
+/* Delete: one transaction; the row goes, the object becomes garbage of its backend. From
+ * status deleting (the API tier wrote it), or from any status that allows deletion when
+ * from_api is false (the command line). ERR_INVALID_VOLUME in one sentence otherwise;
+ * then nothing was changed. host: where the request was sent to, NULL: not checked. */
+int store_delete_volume(struct db *db, const char *volume_id, const char *request_id,
+	bool from_api, enum admission *out, struct error *err);
+
+/* Is there unfinished work that forbids others on the volume? ERR_INVALID_VOLUME with the
+ * sentence ("volume 'x' is being migrated ..."), 0 when it is free. doing: "be deleted".*/
+int store_volume_idle(struct db *db, const struct volume *volume, const char *doing,
+	struct error *err);
+
+/* Unfinished operations of the backend that are due, oldest first, at most limit. */
+int store_operation_due(struct db *db, const char *backend, int limit,
+	struct operation **list, struct error *err);
+/* 1 and *out; 0 when there is none of that id. */
+int store_operation_get(
+	struct db *db, const char *id, struct operation *out, struct error *err);
+/* Raise the epoch; 1 and *out, 0 when it is finished or not due. */
+int store_operation_claim(
+	struct db *db, const char *id, struct operation *out, struct error *err);
+/* Its worker died: try again after some seconds. Only while the epoch is ours. */
+int store_operation_delay(
+	struct db *db, const struct operation *op, double seconds, struct error *err);
+
+/* Move on: compare-and-set of epoch and phase, the step must be in the table. Part of a
+ * transaction. ERR_FENCED when another worker has it. When the move was made before
+ * (the outcome of its commit was unknown), that is success. op->phase is set. */
+int store_operation_move_locked(struct db *db, struct operation *op, enum phase to,
+	const char *why, struct error *err);
+/* Lock the row and check epoch and phase: ERR_FENCED; the fresh row goes to *op. */
+int store_operation_lock(struct db *db, struct operation *op, struct error *err);
+/* After failed/cancelled: the code and sentence for people. Part of a transaction. */
+int store_operation_reason_locked(struct db *db, const struct operation *op,
+	enum error_code code, const char *reason, struct error *err);
+
+/* create_volume: the volume is there (available) / could not be made (error). */
+int store_create_done(struct db *db, struct operation *op, struct error *err);
+int store_create_failed(struct db *db, struct operation *op, const struct error *why,
+	struct error *err);
+
+/* Add what a worker has counted (db_commit_stats). */
+int store_operation_add_commits(struct db *db, const char *id, uint64_t count,
+	double seconds, struct error *err);
+
+int store_notify(
+	struct db *db, const char *channel, const char *payload, struct error *err);
+
+#endif
