@@ -2,11 +2,9 @@
 #include "copy/copy.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 #include "common/auto.h"
 #include "common/fault.h"
-#include "common/log.h"
 #include "common/text.h"
 #include "copy/digest.h"
 #include "copy/pace.h"

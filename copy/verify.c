@@ -155,7 +155,7 @@ static bool place_is_shared(const struct place *a, const struct place *b)
 	return a->hole || (a->physical == b->physical && a->flags == b->flags);
 }
 
-/* Up to the next multiple of CHUNK_SIZE, so that reads stay aligned. */
+/* Begins at a whole block before offset, so that reads are aligned. */
 static int compare_bytes(
 	struct verify *verify, uint64_t offset, uint64_t end, struct error *err)
 {

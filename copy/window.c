@@ -173,7 +173,7 @@ int window_check_wait(struct window *window, double timeout_s, struct error *err
 	errno = pthread_clockjoin_np(window->thread, NULL, CLOCK_MONOTONIC, &until);
 	if (errno == ETIMEDOUT)
 		return 0;
-	assert(errno == 0);
+	assert(errno == 0 && atomic_load(&window->finished));
 	window->running = false;
 	if (window->answer < 0) {
 		*err = window->error;

@@ -8,9 +8,9 @@ TESTS += $(unit_tests_of_copy)
 
 BACKEND_TEST_LIBS = volume-manager/libbackend.a $(COPY_LIBS) $(UNIT_LIBS)
 
-tests_unit_test_copy_SOURCES = tests/unit/test_copy.c
+tests_unit_test_copy_SOURCES = tests/unit/test_copy.c tests/unit/scratch.h
 tests_unit_test_copy_LDADD = $(COPY_LIBS) $(UNIT_LIBS)
-tests_unit_test_backend_SOURCES = tests/unit/test_backend.c
+tests_unit_test_backend_SOURCES = tests/unit/test_backend.c tests/unit/scratch.h
 tests_unit_test_backend_LDADD = $(BACKEND_TEST_LIBS)
-tests_unit_test_file_driver_SOURCES = tests/unit/test_file_driver.c
+tests_unit_test_file_driver_SOURCES = tests/unit/test_file_driver.c tests/unit/scratch.h
 tests_unit_test_file_driver_LDADD = $(BACKEND_TEST_LIBS)

@@ -438,6 +438,20 @@ static void the_rate_limit_is_kept(void **state)
 	assert_true(f->reports >= 2);
 }
 
+static void time_makes_checkpoints_too(void **state)
+{
+	struct fixture *f = *state;
+
+	make_pattern(f, &patterns[1]);
+	f->options.checkpoint_bytes = 64 * MIB;
+	assert_runs(f);
+	assert_int_equal(f->checkpoints, 1);
+	f->options.checkpoint_seconds = 0.15;
+	f->options.rate_limit = 12 * MIB;
+	assert_runs(f);
+	assert_true(f->checkpoints >= 3);
+}
+
 static void a_full_target_is_no_space(void **state)
 {
 	struct fixture *f = *state;
@@ -809,6 +823,7 @@ int main(void)
 		TEST(a_source_that_shrinks_is_named_with_the_offset),
 		TEST(cancelling_stops_the_copy),
 		TEST(the_rate_limit_is_kept),
+		TEST(time_makes_checkpoints_too),
 		TEST(a_full_target_is_no_space),
 		TEST(a_simple_file_system_will_do),
 		TEST(a_block_device_is_written_and_read),
