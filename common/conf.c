@@ -511,7 +511,9 @@ static int expand_reference(struct expansion *x, const char *section, const char
 		return -1;
 	if (!found)
 		return error_set(err, ERR_CONFIG, "'$%s' names no option", name);
-	return expand(x, section, raw, outer, err);
+	if (expand(x, section, raw, outer, err) < 0)
+		return error_context(err, "'$%s'", name);
+	return 0;
 }
 
 static bool starts_name(char c)

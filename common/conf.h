@@ -8,9 +8,10 @@
  * several values of one name counts. Section names but DEFAULT are the same in upper and
  * lower case. Lines may be long. Every error names file and line.
  *
- * Stricter than oslo.config in four things: a NUL is refused, integers must fit 64 bits,
- * inf and nan are no numbers, and an option that stands for another type when it is
- * referred to ($flag) keeps the spelling of the file.
+ * Other than oslo.config: a NUL is refused, integers must fit 64 bits, inf and nan are no
+ * numbers, $flag has the spelling of the file (not True), ${SECTION.name} finds [section],
+ * and a reference to a value that itself cannot be expanded is an error, where oslo.config
+ * silently looks in [DEFAULT] instead.
  */
 #ifndef COMMON_CONF_H
 #define COMMON_CONF_H

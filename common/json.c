@@ -67,9 +67,9 @@ static bool scan_number_form(struct scan *s, bool *whole)
 	*whole = true;
 	if (peek(s) == '-')
 		s->at++;
-	if (peek(s) == '0')
-		s->at++;
-	else if (!scan_digits(s))
+	char first = peek(s);
+	size_t start = s->at;
+	if (!scan_digits(s) || (first == '0' && s->at > start + 1))
 		return false;
 	if (peek(s) == '.') {
 		*whole = false;
@@ -181,7 +181,7 @@ int json_parse(
 	if (json_tokener_get_error(tokener) == json_tokener_continue)
 		value = json_tokener_parse_ex(tokener, "", 1);
 	enum json_tokener_error why = json_tokener_get_error(tokener);
-	if (why == json_tokener_continue)
+	if (why == json_tokener_continue || why == json_tokener_error_parse_eof)
 		return error_set(
 			err, ERR_INVALID_INPUT, "unfinished JSON at byte %zu", length);
 	if (why != json_tokener_success)
