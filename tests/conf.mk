@@ -7,7 +7,8 @@ conf_unit_tests = \
 	tests/unit/test_settings
 check_PROGRAMS += $(conf_unit_tests) tests/unit/conf_print
 TESTS += $(conf_unit_tests) tests/unit/compare_oslo_config.sh
-EXTRA_DIST += tests/unit/compare_oslo_config.sh tests/unit/compare_oslo_config.py
+EXTRA_DIST += tests/unit/compare_oslo_config.sh tests/unit/compare_oslo_config.py \
+	tests/fuzz/fuzz_conf.c tests/fuzz/fuzz_json.c
 
 tests_unit_test_text_SOURCES = tests/unit/test_text.c
 tests_unit_test_text_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
