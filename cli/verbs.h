@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verbs.h - the verbs, each with its arguments in cli->words, their number checked. */
+#ifndef CLI_VERBS_H
+#define CLI_VERBS_H
+
+#include "cli/cli.h"
+
+int verb_db_sync(struct cli *cli, struct error *err);
+int verb_db_check(struct cli *cli, struct error *err);
+
+int verb_service_list(struct cli *cli, struct error *err);
+int verb_host_list(struct cli *cli, struct error *err);
+int verb_pool_list(struct cli *cli, struct error *err);
+
+int verb_create(struct cli *cli, struct error *err);
+int verb_list(struct cli *cli, struct error *err);
+int verb_show(struct cli *cli, struct error *err);
+int verb_delete(struct cli *cli, struct error *err);
+
+int verb_connect(struct cli *cli, struct error *err);
+int verb_disconnect(struct cli *cli, struct error *err);
+int verb_export_list(struct cli *cli, struct error *err);
+int verb_garbage_list(struct cli *cli, struct error *err);
+
+int verb_migrate(struct cli *cli, struct error *err);
+int verb_cancel(struct cli *cli, struct error *err);
+int verb_watch(struct cli *cli, struct error *err);
+int verb_migration_list(struct cli *cli, struct error *err);
+int verb_migration_show(struct cli *cli, struct error *err);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/store/details.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define COPY(field, column) \
+	snprintf(out->field, sizeof(out->field), "%s", \
+		row_text_or(rows, row, column, ""))
+
+static void attachment_from_row(const PGresult *rows, int row, struct attachment *out)
+{
+	COPY(id, "id");
+	COPY(server_id, "instance_uuid");
+	COPY(host_name, "attached_host");
+	COPY(device, "mountpoint");
+	COPY(status, "attach_status");
+	COPY(mode, "attach_mode");
+	COPY(attached_at, "attached_text");
+}
+
+int store_attachment_list(struct db *db, const char *volume_id,
+	struct attachment **list, struct error *err)
+{
+	static const char sql[] =
+		"select id, instance_uuid, attached_host, mountpoint, attach_status,"
+		" attach_mode, to_char(attach_time, 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
+		"  as attached_text"
+		" from public.volume_attachment where volume_id = $1 and not deleted"
+		" order by created_at, id";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, volume_id);
+
+	if (count < 0)
+		return error_context(
+			err, "read the attachments of volume '%.36s'", volume_id);
+	*list = calloc((size_t)count + 1, sizeof(**list));
+	if (!*list)
+		return error_no_memory(err);
+	for (int i = 0; i < count; i++)
+		attachment_from_row(rows, i, &(*list)[i]);
+	return count;
+}
+
+static int detail_list(struct db *db, const char *sql, const char *id,
+	struct detail **list, struct error *err)
+{
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, id);
+
+	if (count < 0)
+		return -1;
+	*list = calloc((size_t)count + 1, sizeof(**list));
+	if (!*list)
+		return error_no_memory(err);
+	for (int row = 0; row < count; row++) {
+		struct detail *out = &(*list)[row];
+
+		COPY(key, "key");
+		COPY(value, "value");
+	}
+	return count;
+}
+
+int store_metadata_list(
+	struct db *db, const char *volume_id, struct detail **list, struct error *err)
+{
+	static const char sql[] = "select key, value from public.volume_metadata"
+				  " where volume_id = $1 and not deleted and key is "
+				  "not null order by key";
+
+	return detail_list(db, sql, volume_id, list, err);
+}
+
+int store_type_spec_list(struct db *db, const char *volume_type_id,
+	struct detail **list, struct error *err)
+{
+	static const char sql[] =
+		"select key, value from public.volume_type_extra_specs where"
+		" volume_type_id = $1 and not deleted and key is not null order by key";
+
+	return detail_list(db, sql, volume_type_id, list, err);
+}
