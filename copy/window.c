@@ -11,7 +11,13 @@
 int window_init(struct window *window, size_t room, const struct side *source,
 	const struct side *target, struct error *err)
 {
-	*window = (struct window) { .room = room, .source = source, .target = target };
+	*window = (struct window) {
+		.room = room,
+		.source = source,
+		.target = target,
+		.mutex = PTHREAD_MUTEX_INITIALIZER,
+		.answered = PTHREAD_COND_INITIALIZER,
+	};
 	window->chunks = calloc(room, sizeof(*window->chunks));
 	window->buffer = side_buffer();
 	window->other = side_buffer();
@@ -134,7 +140,10 @@ static void *check_thread(void *arg)
 	struct window *window = arg;
 
 	window->answer = check(window, &window->error);
-	atomic_store(&window->finished, true);
+	pthread_mutex_lock(&window->mutex);
+	window->finished = true;
+	pthread_cond_signal(&window->answered);
+	pthread_mutex_unlock(&window->mutex);
 	return NULL;
 }
 
@@ -142,7 +151,7 @@ int window_check_start(struct window *window, struct error *err)
 {
 	assert(!window->running);
 	atomic_store(&window->stop, false);
-	atomic_store(&window->finished, false);
+	window->finished = false;
 	errno = pthread_create(&window->thread, NULL, check_thread, window);
 	if (errno)
 		return error_set_errno(err, ERR_INTERNAL, "cannot start a thread");
@@ -165,24 +174,41 @@ static struct timespec time_from_now(double seconds)
 	return time;
 }
 
-int window_check_wait(struct window *window, double timeout_s, struct error *err)
+static bool await_answer(struct window *window, double timeout_s)
 {
 	const struct timespec until = time_from_now(timeout_s);
+	bool finished;
+	int errnum = 0;
 
-	assert(window->running);
-	errno = pthread_clockjoin_np(window->thread, NULL, CLOCK_MONOTONIC, &until);
-	if (errno == ETIMEDOUT)
-		return 0;
-	assert(errno == 0 && atomic_load(&window->finished));
-	window->running = false;
-	if (window->answer < 0) {
-		*err = window->error;
-		return -1;
-	}
-	return 1;
+	pthread_mutex_lock(&window->mutex);
+	while (!window->finished && errnum == 0)
+		errnum = pthread_cond_clockwait(
+			&window->answered, &window->mutex, CLOCK_MONOTONIC, &until);
+	finished = window->finished;
+	pthread_mutex_unlock(&window->mutex);
+	return finished;
 }
 
-bool window_check_finished(const struct window *window)
+int window_check_wait(struct window *window, double timeout_s, struct error *err)
 {
-	return window->running && atomic_load(&window->finished);
+	assert(window->running);
+	if (!await_answer(window, timeout_s))
+		return 0;
+	pthread_join(window->thread, NULL);
+	window->running = false;
+	if (window->answer == 0)
+		return 1;
+	if (err)
+		*err = window->error;
+	return -1;
+}
+
+bool window_check_finished(struct window *window)
+{
+	bool finished;
+
+	pthread_mutex_lock(&window->mutex);
+	finished = window->running && window->finished;
+	pthread_mutex_unlock(&window->mutex);
+	return finished;
 }

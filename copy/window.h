@@ -38,7 +38,9 @@ struct window {
 	pthread_t thread;
 	bool running;
 	atomic_bool stop; /* the thread shall give up */
-	atomic_bool finished; /* the thread has an answer */
+	pthread_mutex_t mutex;
+	pthread_cond_t answered;
+	bool finished; /* under mutex: the thread has an answer */
 	int answer; /* 0 equal, -1 and the error */
 	struct error error;
 };
@@ -61,6 +63,6 @@ int window_check_start(struct window *window, struct error *err);
 /* Wait at most timeout_s. 1: equal; 0: not done yet; -1: ERR_MISMATCH, which names the
  * first byte that differs, or ERR_IO. */
 int window_check_wait(struct window *window, double timeout_s, struct error *err);
-bool window_check_finished(const struct window *window);
+bool window_check_finished(struct window *window);
 
 #endif
