@@ -39,8 +39,10 @@ static void hold(const char *file)
 {
 	const struct timespec nap = { .tv_nsec = 5000000 };
 	char go[PATH_MAX];
-	AUTO(fd) int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
+	if (fd >= 0)
+		close(fd);
 	snprintf(go, sizeof(go), "%s.go", file);
 	while (access(go, F_OK) < 0 && errno == ENOENT)
 		nanosleep(&nap, NULL);

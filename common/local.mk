@@ -40,6 +40,7 @@ common_libcommon_a_SOURCES += \
 	common/store/operations.c common/store/operations.h \
 	common/store/services.c common/store/services.h \
 	common/store/volumes.c common/store/volumes.h
+common_libcommon_a_SOURCES += common/program.c common/program.h
 common_libcommon_a_SOURCES += \
 	common/store/details.c common/store/details.h \
 	common/store/history.c common/store/history.h

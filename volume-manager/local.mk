@@ -1,2 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 include volume-manager/drivers/local.mk
+
+sbin_PROGRAMS += volume-manager/drover-volume-manager
+pkglibexec_PROGRAMS += volume-manager/drover-worker
+noinst_LIBRARIES += volume-manager/libmanager.a volume-manager/libwork.a
+
+volume_manager_libmanager_a_SOURCES = \
+	volume-manager/children.c \
+	volume-manager/manager.c volume-manager/manager.h \
+	volume-manager/methods.c \
+	volume-manager/process.c volume-manager/process.h \
+	volume-manager/reports.c \
+	volume-manager/scan.c
+
+volume_manager_libwork_a_SOURCES = \
+	volume-manager/work.c volume-manager/work.h \
+	volume-manager/work_export.c \
+	volume-manager/work_garbage.c \
+	volume-manager/work_migrate.c
+
+volume_manager_drover_volume_manager_SOURCES = volume-manager/main.c
+volume_manager_drover_volume_manager_LDADD = volume-manager/libmanager.a \
+	volume-manager/libbackend.a $(COPY_LIBS) $(COMMON_LIBS)
+
+volume_manager_drover_worker_SOURCES = volume-manager/worker.c \
+	volume-manager/process.c
+volume_manager_drover_worker_LDADD = volume-manager/libwork.a \
+	volume-manager/libbackend.a $(COPY_LIBS) $(COMMON_LIBS)

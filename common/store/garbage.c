@@ -49,25 +49,27 @@ int store_object_identify(struct db *db, const char *backend, const char *name,
 }
 
 int store_garbage_add_volume_locked(struct db *db, const struct volume *volume,
-	const char *backend, const char *operation_id, double keep_seconds,
-	const char *reason, struct error *err)
+	const char *backend, const char *operation_id, double wait_seconds,
+	double keep_seconds, const char *reason, struct error *err)
 {
 	static const char sql[] =
 		"insert into drover.garbage (host, name, trash_name, identity, by_name,"
-		" volume_id, operation_id, reason, remove_after)"
+		" volume_id, operation_id, reason, remove_after, not_before)"
 		" select $1, coalesce(o.name, 'volume-' || $2::text),"
 		" 'trash-' || $2::text || '-' || substr(md5($3::text), 1, 8),"
 		" o.identity, o.name is null, $2, $4::uuid, $5,"
-		" now() + make_interval(secs => $6::float8)"
+		" now() + make_interval(secs => $6::float8),"
+		" now() + make_interval(secs => $7::float8)"
 		" from (select 1) one left join drover.object o"
 		"  on o.host = $1 and o.volume_id = $2"
 		" on conflict (host, name) where removed_at is null do nothing";
-	char token[UUID_TEXT_SIZE], seconds[32];
+	char token[UUID_TEXT_SIZE], keep[32], wait[32];
 
 	uuid_make(token);
-	snprintf(seconds, sizeof(seconds), "%.3f", keep_seconds);
+	snprintf(keep, sizeof(keep), "%.3f", keep_seconds);
+	snprintf(wait, sizeof(wait), "%.3f", wait_seconds);
 	if (db_run(db, sql, err, backend, volume->name_id, token, operation_id, reason,
-		    seconds) < 0)
+		    keep, wait) < 0)
 		return error_context(err, "note the leftover of '%s'", volume->id);
 	return store_notify(db, WORK_CHANNEL, backend, err);
 }

@@ -413,7 +413,7 @@ static int switch_body(struct db *db, void *arg, struct error *err)
 	if (take_placement(db, m, what->keep_result, err) < 0 ||
 		store_volume_delete_locked(db, &temporary, err) < 0 ||
 		store_garbage_add_volume_locked(db, &source, address.backend, m->op.id,
-			what->source_keep, "moved away", err) < 0)
+			2, what->source_keep, "moved away", err) < 0)
 		return -1;
 	return store_operation_move_locked(db, &m->op, PHASE_SETTLING, NULL, err);
 }
@@ -467,7 +467,7 @@ static int drop_temporary(struct db *db, const struct migration *m,
 	if (address_parse(m->target, &address, err) < 0)
 		return -1;
 	if (store_garbage_add_volume_locked(db, temporary, address.backend, m->op.id, 0,
-		    "target of a migration that was taken back", err) < 0)
+		    0, "target of a migration that was taken back", err) < 0)
 		return -1;
 	return store_volume_delete_locked(db, temporary, err);
 }

@@ -198,8 +198,8 @@ static int delete_body(struct db *db, void *arg, struct error *err)
 			return error_context(err, "delete volume '%s'", volume.id);
 		if (insert_deleted(db, &volume, &address, what->request_id, err) < 0)
 			return -1;
-		if (store_garbage_add_volume_locked(
-			    db, &volume, address.backend, NULL, 0, "deleted", err) < 0)
+		if (store_garbage_add_volume_locked(db, &volume, address.backend, NULL,
+			    0, 0, "deleted", err) < 0)
 			return -1;
 	}
 	if (store_volume_delete_locked(db, &volume, err) < 0)
@@ -252,8 +252,7 @@ int store_operation_claim(
 	struct db *db, const char *id, struct operation *out, struct error *err)
 {
 	static const char sql[] =
-		"update drover.operation set epoch = epoch + 1, attempts = attempts + "
-		"1,"
+		"update drover.operation set epoch = epoch + 1,"
 		" claimed_at = clock_timestamp(), updated_at = clock_timestamp()"
 		" where id = $1::uuid and finished_at is null and not_before <= now()"
 		" returning " COLUMNS;
@@ -271,8 +270,8 @@ int store_operation_delay(
 	struct db *db, const struct operation *op, double seconds, struct error *err)
 {
 	static const char sql[] =
-		"update drover.operation set not_before = now() +"
-		" make_interval(secs => $3::float8)"
+		"update drover.operation set attempts = attempts + 1,"
+		" not_before = now() + make_interval(secs => $3::float8)"
 		" where id = $1::uuid and epoch = $2::bigint and finished_at is null";
 	char text[32];
 
@@ -357,6 +356,16 @@ int store_operation_reason_locked(struct db *db, const struct operation *op,
 	return db_run(db, sql, err, op->id, error_code_name(code), reason);
 }
 
+static int create_start_body(struct db *db, void *arg, struct error *err)
+{
+	return store_operation_move_locked(db, arg, PHASE_WORKING, NULL, err);
+}
+
+int store_create_start(struct db *db, struct operation *op, struct error *err)
+{
+	return db_transact(db, create_start_body, op, err);
+}
+
 static int create_done_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
@@ -408,7 +417,7 @@ static int create_failed_body(struct db *db, void *arg, struct error *err)
 		0)
 		return -1;
 	if (found &&
-		store_garbage_add_volume_locked(db, &volume, op->host, op->id, 0,
+		store_garbage_add_volume_locked(db, &volume, op->host, op->id, 0, 0,
 			"could not be created", err) < 0)
 		return -1;
 	return store_notify(db, DONE_CHANNEL, op->volume_id, err);

@@ -65,7 +65,8 @@ int store_operation_get(
 /* Raise the epoch; 1 and *out, 0 when it is finished or not due. */
 int store_operation_claim(
 	struct db *db, const char *id, struct operation *out, struct error *err);
-/* Its worker died: try again after some seconds. Only while the epoch is ours. */
+/* Its worker died: count that, try again after some seconds. Only while the epoch is
+ * ours. */
 int store_operation_delay(
 	struct db *db, const struct operation *op, double seconds, struct error *err);
 
@@ -80,6 +81,8 @@ int store_operation_lock(struct db *db, struct operation *op, struct error *err)
 int store_operation_reason_locked(struct db *db, const struct operation *op,
 	enum error_code code, const char *reason, struct error *err);
 
+/* create_volume: queued -> working. */
+int store_create_start(struct db *db, struct operation *op, struct error *err);
 /* create_volume: the volume is there (available) / could not be made (error). */
 int store_create_done(struct db *db, struct operation *op, struct error *err);
 int store_create_failed(struct db *db, struct operation *op, const struct error *why,

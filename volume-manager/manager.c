@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "volume-manager/manager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/store/schema.h"
+#include "common/store/services.h"
+#include "volume-manager/backend.h"
+
+#define STOP_SECONDS 10.0
+#define LINE_INTERVAL 60.0
+
+/* ---- what it needs from the machine ---- */
+
+/* In a build tree the worker stands beside the manager; installed, in its own place. */
+static char *find_worker(void)
+{
+	char self[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (length > 0) {
+		self[length] = '\0';
+		char *slash = strrchr(self, '/');
+		char *beside = slash
+			? text_format("%.*s/drover-worker", (int)(slash - self), self)
+			: NULL;
+
+		if (beside && access(beside, X_OK) == 0)
+			return beside;
+		free(beside);
+	}
+	return text_format("%s/drover-worker", PKGLIBEXECDIR);
+}
+
+static int open_state(struct manager *manager, struct error *err)
+{
+	const char *path = manager->settings->state_path;
+	AUTO(free) char *owner = text_format("%s/owner", path);
+
+	if (!owner)
+		return error_no_memory(err);
+	if (mkdir(path, 0750) < 0 && errno != EEXIST)
+		return error_set_errno(
+			err, ERR_CONFIG, "cannot make the state_path '%s'", path);
+	manager->state_fd =
+		open(owner, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (manager->state_fd < 0)
+		return error_set_errno(err, ERR_CONFIG, "cannot open '%s'", owner);
+	if (flock(manager->state_fd, LOCK_EX | LOCK_NB) < 0)
+		return error_set(err, ERR_CONFIG,
+			"another drover-volume-manager uses the state_path '%s'", path);
+	return 0;
+}
+
+/* The owner of the leases is this state_path, not this process: started again after a
+ * crash it has its leases at once. */
+static int read_owner(struct manager *manager, struct error *err)
+{
+	char text[UUID_TEXT_SIZE] = "";
+	ssize_t got = pread(manager->state_fd, text, sizeof(text) - 1, 0);
+
+	if (got == UUID_TEXT_SIZE - 1 && uuid_is(text)) {
+		memcpy(manager->owner, text, sizeof(text));
+		return 0;
+	}
+	uuid_make(manager->owner);
+	if (ftruncate(manager->state_fd, 0) < 0 ||
+		pwrite(manager->state_fd, manager->owner, UUID_TEXT_SIZE - 1, 0) !=
+			UUID_TEXT_SIZE - 1 ||
+		fsync(manager->state_fd) < 0)
+		return error_set_errno(err, ERR_IO,
+			"cannot write the owner file of '%s'",
+			manager->settings->state_path);
+	return 0;
+}
+
+int manager_new(const struct program *program, struct loop *loop, struct manager **out,
+	struct error *err)
+{
+	AUTO(manager_free) struct manager *manager = calloc(1, sizeof(*manager));
+
+	if (!manager)
+		return error_no_memory(err);
+	manager->state_fd = manager->db_fd = -1;
+	manager->program = program;
+	manager->settings = program->settings;
+	manager->loop = loop;
+	if (settings_backends(manager->settings, backend_driver_names(),
+		    &manager->backends, &manager->count, err) < 0)
+		return -1;
+	if (manager->count == 0)
+		return error_set(err, ERR_CONFIG,
+			"enabled_backends in [DEFAULT] names no backend");
+	manager->managed = calloc(manager->count, sizeof(*manager->managed));
+	manager->worker_path = find_worker();
+	if (!manager->managed || !manager->worker_path)
+		return error_no_memory(err);
+	for (size_t i = 0; i < manager->count; i++) {
+		manager->managed[i].manager = manager;
+		manager->managed[i].settings = &manager->backends[i];
+	}
+	if (open_state(manager, err) < 0 || read_owner(manager, err) < 0 ||
+		db_new(manager->settings->conninfo, "drover-volume-manager",
+			&manager->db, err) < 0 ||
+		rpc_new(loop, &manager->settings->rpc, &manager->rpc, err) < 0)
+		return -1;
+	*out = steal(manager);
+	return 0;
+}
+
+void manager_free(struct manager *manager)
+{
+	if (!manager)
+		return;
+	children_free(manager);
+	rpc_free(manager->rpc);
+	db_free(manager->db);
+	if (manager->state_fd >= 0)
+		close(manager->state_fd);
+	backend_settings_free(manager->backends, manager->count);
+	free(manager->managed);
+	free(manager->worker_path);
+	free(manager);
+}
+
+struct managed *manager_find(struct manager *manager, const char *address)
+{
+	for (size_t i = 0; i < manager->count; i++)
+		if (address_same_backend(manager->backends[i].host, address))
+			return &manager->managed[i];
+	return NULL;
+}
+
+/* ---- leases and heartbeats ---- */
+
+static double lease_seconds(const struct manager *manager)
+{
+	double seconds = 3 * manager->settings->report_interval;
+
+	return seconds > 30 ? seconds : 30;
+}
+
+static void lost_lease(struct managed *managed, const char *holder)
+{
+	struct manager *manager = managed->manager;
+
+	if (!managed->leased) {
+		if (!managed->said_held)
+			log_warning(
+				"backend '%s' belongs to another manager (%s): waiting "
+				"for its lease to end",
+				managed->settings->host, holder);
+		managed->said_held = true;
+		return;
+	}
+	/* Somebody took over because our heartbeats did not arrive. Nothing of ours may go
+	 * on; workers die with this process. */
+	log_error("backend '%s' was taken over by another manager (%s): stopping",
+		managed->settings->host, holder);
+	children_stop(manager, SIGKILL);
+	loop_quit(manager->loop);
+}
+
+static int renew(struct managed *managed, struct error *err)
+{
+	struct manager *manager = managed->manager;
+	const char *host = managed->settings->host;
+	char holder[128], uuid[UUID_TEXT_SIZE];
+	int taken = store_lease_take(manager->db, host, manager->owner, (int)getpid(),
+		lease_seconds(manager), holder, sizeof(holder), err);
+
+	if (taken < 0)
+		return -1;
+	if (taken == 0) {
+		lost_lease(managed, holder);
+		return 0;
+	}
+	if (!managed->leased) {
+		managed->leased = true;
+		managed->said_held = false;
+		reports_look_at(managed);
+		manager_scan_in(manager, 0);
+	}
+	/* A backend that is not usable goes down by the silence of its service. */
+	if (!managed->healthy || !managed->serving)
+		return 0;
+	int beaten = store_service_beat(manager->db, host, VOLUME_BINARY, err);
+	if (beaten == 0)
+		beaten = store_service_register(manager->db, host, VOLUME_BINARY,
+			managed->settings->availability_zone, VOLUME_RPC_VERSION, uuid,
+			err);
+	return beaten < 0 ? -1 : 0;
+}
+
+static void say_waiting(struct manager *manager, const struct error *err)
+{
+	if (clock_seconds() < manager->next_line)
+		return;
+	manager->next_line = clock_seconds() + LINE_INTERVAL;
+	log_warning("waiting: %s", err->text);
+}
+
+static void beat_again_in(struct manager *manager, double seconds)
+{
+	ev_timer_stop(loop_ev(manager->loop), &manager->beat);
+	ev_timer_set(&manager->beat, seconds, 0);
+	ev_timer_start(loop_ev(manager->loop), &manager->beat);
+}
+
+static int be_ready(struct manager *manager, struct error *err)
+{
+	if (manager->schema_ok)
+		return db_connect(manager->db, err);
+	if (db_connect(manager->db, err) < 0 || schema_check(manager->db, err) < 0 ||
+		db_listen(manager->db, WORK_CHANNEL, err) < 0)
+		return -1;
+	manager->schema_ok = true;
+	manager->next_line = 0;
+	log_info("the database is ready");
+	return 0;
+}
+
+static void on_beat(struct ev_loop *ev, ev_timer *watcher, int events)
+{
+	struct manager *manager = watcher->data;
+	struct error err;
+	int result = be_ready(manager, &err);
+
+	for (size_t i = 0; result == 0 && i < manager->count; i++)
+		result = renew(&manager->managed[i], &err);
+	if (result < 0) {
+		say_waiting(manager, &err);
+		beat_again_in(manager, 1.0);
+		return;
+	}
+	beat_again_in(manager, manager->settings->report_interval);
+}
+
+/* ---- timers and watchers ---- */
+
+static void on_look(struct ev_loop *ev, ev_timer *watcher, int events)
+{
+	reports_look(watcher->data);
+}
+
+static void on_rescan(struct ev_loop *ev, ev_timer *watcher, int events)
+{
+	manager_scan(watcher->data);
+}
+
+static void on_soon(struct ev_loop *ev, ev_timer *watcher, int events)
+{
+	manager_scan(watcher->data);
+}
+
+void manager_scan_in(struct manager *manager, double seconds)
+{
+	struct ev_loop *ev = loop_ev(manager->loop);
+
+	if (manager->stopping)
+		return;
+	if (ev_is_active(&manager->soon)) {
+		if (ev_timer_remaining(ev, &manager->soon) <= seconds)
+			return;
+		ev_timer_stop(ev, &manager->soon);
+	}
+	ev_timer_set(&manager->soon, seconds, 0);
+	ev_timer_start(ev, &manager->soon);
+}
+
+static void drain_notifications(struct manager *manager)
+{
+	char channel[64], payload[ADDRESS_SIZE];
+
+	while (db_notification(
+		manager->db, channel, sizeof(channel), payload, sizeof(payload)))
+		if (manager_find(manager, payload))
+			manager_scan_in(manager, 0);
+}
+
+static void on_db_readable(struct ev_loop *ev, ev_io *watcher, int events)
+{
+	struct manager *manager = watcher->data;
+
+	drain_notifications(manager);
+	if (!db_is_connected(manager->db))
+		beat_again_in(manager, 0.2);
+}
+
+/* Before the loop sleeps: the connection may be another one by now, and a statement may
+ * have read notifications along with its answer. */
+static void on_db_check(struct ev_loop *ev, ev_prepare *watcher, int events)
+{
+	struct manager *manager = watcher->data;
+	int fd = db_fd(manager->db);
+	unsigned generation = db_generation(manager->db);
+
+	if (fd >= 0)
+		drain_notifications(manager);
+	fd = db_fd(manager->db);
+	if (fd == manager->db_fd && generation == manager->db_generation)
+		return;
+	ev_io_stop(ev, &manager->db_io);
+	if (fd >= 0) {
+		ev_io_set(&manager->db_io, fd, EV_READ);
+		ev_io_start(ev, &manager->db_io);
+	}
+	if (generation != manager->db_generation)
+		manager_scan_in(manager, 0);
+	manager->db_fd = fd;
+	manager->db_generation = generation;
+}
+
+/* ---- stop ---- */
+
+static void leave(struct manager *manager)
+{
+	struct error err;
+
+	for (size_t i = 0; i < manager->count; i++) {
+		struct managed *managed = &manager->managed[i];
+		const char *host = managed->settings->host;
+
+		if (!managed->leased || !db_is_connected(manager->db))
+			continue;
+		if (store_service_down(manager->db, host, VOLUME_BINARY,
+			    manager->settings->service_down_time, &err) < 0 ||
+			store_lease_release(manager->db, host, manager->owner, &err) <
+				0)
+			log_warning("%s", err.text);
+	}
+	log_info("stopped");
+	loop_quit(manager->loop);
+}
+
+static void on_stop_timer(struct ev_loop *ev, ev_timer *watcher, int events)
+{
+	struct manager *manager = watcher->data;
+	bool late = clock_seconds() > manager->stop_deadline;
+
+	if (children_stop(manager, late ? SIGKILL : SIGTERM) > 0)
+		return;
+	ev_timer_stop(ev, watcher);
+	leave(manager);
+}
+
+static void on_stop(void *arg)
+{
+	struct manager *manager = arg;
+	struct ev_loop *ev = loop_ev(manager->loop);
+
+	if (manager->stopping)
+		return;
+	log_info("stopping");
+	manager->stopping = true;
+	rpc_stop(manager->rpc);
+	ev_timer_stop(ev, &manager->beat);
+	ev_timer_stop(ev, &manager->look);
+	ev_timer_stop(ev, &manager->rescan);
+	ev_timer_stop(ev, &manager->soon);
+	manager->stop_deadline = clock_seconds() + STOP_SECONDS;
+	ev_timer_init(&manager->stop, on_stop_timer, 0, 0.1);
+	manager->stop.data = manager;
+	ev_timer_start(ev, &manager->stop);
+}
+
+static void on_reload(void *arg)
+{
+	const struct manager *manager = arg;
+
+	/* The log file may have been rotated. */
+	if (manager->settings->log_file && manager->settings->log_file[0] == '/' &&
+		log_to_file(manager->settings->log_file) < 0)
+		log_error("cannot write the log '%s'", manager->settings->log_file);
+}
+
+static void start_timer(struct manager *manager, ev_timer *timer,
+	void (*callback)(struct ev_loop *, ev_timer *, int), double first,
+	double repeat)
+{
+	ev_timer_init(timer, callback, first, repeat);
+	timer->data = manager;
+	ev_timer_start(loop_ev(manager->loop), timer);
+}
+
+void manager_start(struct manager *manager)
+{
+	const struct settings *settings = manager->settings;
+	struct ev_loop *ev = loop_ev(manager->loop);
+
+	loop_on_stop(manager->loop, on_stop, manager);
+	loop_on_reload(manager->loop, on_reload, manager);
+	start_timer(manager, &manager->beat, on_beat, 0, 0);
+	start_timer(manager, &manager->look, on_look, settings->periodic_interval,
+		settings->periodic_interval);
+	start_timer(manager, &manager->rescan, on_rescan, settings->rescan_interval,
+		settings->rescan_interval);
+	ev_timer_init(&manager->soon, on_soon, 0, 0);
+	manager->soon.data = manager;
+	ev_io_init(&manager->db_io, on_db_readable, 0, EV_READ);
+	manager->db_io.data = manager;
+	ev_prepare_init(&manager->db_check, on_db_check);
+	manager->db_check.data = manager;
+	ev_prepare_start(ev, &manager->db_check);
+	ev_unref(ev);
+	for (size_t i = 0; i < manager->count; i++)
+		log_info("backend host=%s driver=%s", manager->backends[i].host,
+			manager->backends[i].volume_driver);
+}

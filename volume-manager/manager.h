@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* manager.h - the volume manager: one process, one loop, one thread.
+ *
+ * It never touches storage: it takes requests, writes them down as operations, starts a
+ * worker for each, and keeps leases, heartbeats and reports going.
+ *
+ *	manager.c	life: database, leases, heartbeats, stop
+ *	methods.c	RPC methods
+ *	reports.c	what the backends have: asked of workers, told to the schedulers
+ *	scan.c		rows that are due: operations, garbage, exports
+ *	children.c	worker processes
+ */
+#ifndef VOLUME_MANAGER_MANAGER_H
+#define VOLUME_MANAGER_MANAGER_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/db.h"
+#include "common/error.h"
+#include "common/json.h"
+#include "common/loop.h"
+#include "common/program.h"
+#include "common/rpc.h"
+#include "common/settings.h"
+#include "common/store/operations.h"
+
+struct managed {
+	struct manager *manager;
+	const struct backend_settings *settings;
+	bool leased; /* the lease is ours */
+	bool said_held; /* that another process has it was logged */
+	bool healthy; /* the last look at the storage succeeded */
+	bool serving; /* its RPC queues are declared */
+	bool looking; /* a stats worker is running */
+	bool missed; /* a look was due while the last one was still running */
+	uint64_t total_bytes, free_bytes;
+	bool thin;
+	char location[128];
+	char trouble[ERROR_TEXT_SIZE]; /* why it is not healthy; as logged last */
+};
+
+enum child_kind { CHILD_OPERATION, CHILD_GARBAGE, CHILD_EXPORT, CHILD_STATS };
+
+struct child {
+	struct child *next;
+	struct manager *manager;
+	enum child_kind kind;
+	char id[ADDRESS_SIZE]; /* of the row; of the backend for stats */
+	struct operation op; /* CHILD_OPERATION: as claimed */
+	pid_t pid;
+	ev_child exit;
+	ev_io io; /* our end of the worker's descriptor 3 */
+	int fd;
+	char line[4096];
+	size_t used;
+};
+
+struct manager {
+	const struct program *program;
+	const struct settings *settings;
+	struct loop *loop;
+	struct db *db;
+	struct rpc *rpc;
+	struct backend_settings *backends;
+	struct managed *managed; /* one for each backend */
+	size_t count;
+	char owner[UUID_TEXT_SIZE]; /* of the leases: the same after a restart */
+	int state_fd; /* holds the lock on state_path */
+	char *worker_path;
+	struct child *children;
+	unsigned running; /* operations */
+	bool schema_ok, stopping;
+	double next_line; /* one log line a minute while something is awaited */
+	double stop_deadline;
+	ev_timer beat, look, rescan, soon, stop;
+	ev_io db_io;
+	ev_prepare db_check;
+	int db_fd;
+	unsigned db_generation;
+};
+
+/* program is borrowed for the manager's life. ERR_CONFIG and ERR_IO before anything
+ * was started. */
+int manager_new(const struct program *program, struct loop *loop, struct manager **out,
+	struct error *err);
+void manager_free(struct manager *manager);
+DEFINE_AUTO(struct manager *, manager_free)
+/* Everything else happens in the loop. */
+void manager_start(struct manager *manager);
+
+/* Look for due rows in so many seconds, or earlier if that was asked before. */
+void manager_scan_in(struct manager *manager, double seconds);
+/* The one of this backend ("server1@fast" or with a pool), NULL when not ours. */
+struct managed *manager_find(struct manager *manager, const char *address);
+
+/* children.c */
+/* Start drover-worker KIND ID [epoch]; op for operations, else NULL. */
+int child_start(struct manager *manager, enum child_kind kind, const char *id,
+	const struct operation *op, struct error *err);
+struct child *child_find(struct manager *manager, enum child_kind kind, const char *id);
+/* SIGTERM to all workers but exports. Returns how many are left. */
+unsigned children_stop(struct manager *manager, int signum);
+void children_free(struct manager *manager);
+
+/* scan.c */
+void manager_scan(struct manager *manager);
+/* A worker has ended. */
+void scan_child_ended(struct manager *manager, const struct child *child, int status);
+
+/* reports.c */
+/* Ask for a look at every leased backend, or at one. */
+void reports_look(struct manager *manager);
+void reports_look_at(struct managed *managed);
+/* What the stats worker of a backend said; text NULL: it ended without a word. */
+void reports_take(struct manager *manager, const char *backend, const char *text);
+/* The capabilities as Cinder's backends report them. */
+struct json_object *reports_capabilities(struct managed *managed);
+
+/* methods.c */
+extern const struct rpc_method manager_methods[];
+/* Answers to initialize_connection that became possible. */
+void methods_answer(struct manager *manager, struct managed *managed);
+
+#endif

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The RPC methods of a volume service: migration-spec 8.2. Each is one short transaction;
+ * objects in messages are hints, the rows count. A refused request puts back what the API
+ * tier wrote before it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/store/exports.h"
+#include "common/store/migrations.h"
+#include "common/store/services.h"
+#include "common/store/volumes.h"
+#include "volume-manager/manager.h"
+
+#define MAX_RESERVATIONS 64
+
+/* "volume": {"versioned_object.data": {"id": ...}}, or a plain volume_id. */
+static int volume_id_of(const struct rpc_request *request, const char *key,
+	const char **out, struct error *err)
+{
+	struct json_object *object, *data;
+
+	if (json_object_object_get_ex(request->args, key, &object) && object) {
+		if (json_get_object(request->args, key, &object, err) < 0 ||
+			json_get_object(object, "versioned_object.data", &data, err) <
+				0 ||
+			json_get_string(data, "id", out, err) < 0)
+			return error_context(err, "argument '%s'", key);
+	} else if (json_get_string(request->args, "volume_id", out, err) < 0) {
+		return -1;
+	}
+	if (!uuid_is(*out))
+		return error_set(err, ERR_INVALID_INPUT,
+			"argument '%s' has no volume id but '%.64s'", key, *out);
+	return 0;
+}
+
+static int get_volume(struct manager *manager, const char *id, struct volume *volume,
+	struct error *err)
+{
+	int found = store_volume_get(manager->db, id, volume, err);
+
+	if (found == 0)
+		return error_set(err, ERR_VOLUME_NOT_FOUND,
+			"volume '%s' could not be found", id);
+	return found < 0 ? -1 : 0;
+}
+
+static bool must_wait(const struct error *err)
+{
+	return err->code == ERR_DB_UNAVAILABLE || err->code == ERR_DB_UNKNOWN ||
+		err->code == ERR_DB_RETRY;
+}
+
+/* ---- create and delete ---- */
+
+static int create_volume(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	struct manager *manager = arg;
+	enum admission admission;
+	struct volume volume;
+	const char *id;
+
+	if (volume_id_of(request, "volume", &id, err) < 0 ||
+		get_volume(manager, id, &volume, err) < 0)
+		return -1;
+	/* A temporary volume of a Cinder source names where its data comes from only after
+	 * it was made empty. */
+	if ((volume.snapshot_id[0] || volume.source_volid[0]) &&
+		strncmp(volume.migration_status, "target:", 7) != 0) {
+		if (store_volume_create_failed(
+			    manager->db, id, request->request_id, NULL, err) < 0)
+			return -1;
+		return error_set(err, ERR_NOT_SUPPORTED,
+			"volume '%s' cannot be created: volumes from snapshots and "
+			"volumes are not supported",
+			id);
+	}
+	if (store_create_admit(manager->db, id, request->request_id, &admission, err) <
+		0)
+		return -1;
+	log_info("create_volume volume=%s request=%s%s", id, request->request_id,
+		admission == DUPLICATE ? " duplicate" : "");
+	return RPC_DONE;
+}
+
+static int put_back(struct manager *manager, const char *id, const char *status,
+	const char *const *reservations, struct error *err)
+{
+	struct error why = *err;
+
+	if (must_wait(err))
+		return -1;
+	if (store_volume_put_back(manager->db, id, status, reservations, err) < 0 &&
+		must_wait(err))
+		return -1;
+	*err = why;
+	return -1;
+}
+
+static int delete_volume(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	struct manager *manager = arg;
+	bool unmanage = false, cascade = false;
+	enum admission admission;
+	const char *id;
+
+	if (volume_id_of(request, "volume", &id, err) < 0 ||
+		json_get_bool_or(
+			request->args, "unmanage_only", false, &unmanage, err) < 0 ||
+		json_get_bool_or(request->args, "cascade", false, &cascade, err) < 0)
+		return -1;
+	if (unmanage || cascade) {
+		error_set(err, ERR_NOT_SUPPORTED,
+			"volume '%s' cannot be deleted so: %s is not supported", id,
+			unmanage ? "unmanage_only" : "cascade");
+		return put_back(manager, id, "deleting", NULL, err);
+	}
+	if (store_delete_volume(
+		    manager->db, id, request->request_id, true, &admission, err) < 0)
+		return err->code == ERR_VOLUME_NOT_FOUND
+			? RPC_DONE
+			: put_back(manager, id, "deleting", NULL, err);
+	log_info("delete_volume volume=%s request=%s%s", id, request->request_id,
+		admission == DUPLICATE ? " duplicate" : "");
+	return RPC_DONE;
+}
+
+/* ---- connections ---- */
+
+static int connector_of(const struct rpc_request *request, const char **host, bool *nbd,
+	struct error *err)
+{
+	struct json_object *connector;
+
+	if (json_get_object(request->args, "connector", &connector, err) < 0 ||
+		json_get_string(connector, "host", host, err) < 0 ||
+		json_get_bool_or(connector, "nbd", false, nbd, err) < 0)
+		return error_context(err, "connector");
+	if (strlen(*host) > 200)
+		return error_set(
+			err, ERR_INVALID_INPUT, "the connector's host is too long");
+	return 0;
+}
+
+/* Cinder's form: driver_volume_type and data. */
+static struct json_object *connection_info(const struct export *export)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *data = json_object_new_object();
+	char uri[EXPORT_URI_SIZE];
+
+	export_uri(export, uri);
+	json_add_string(data, "uri", uri);
+	json_add_string(data, "address", export->address);
+	json_add_int(data, "port", export->port);
+	json_add_string(data, "export", export->id);
+	json_add_string(data, "volume_id", export->volume_id);
+	json_add_string(data, "access_mode", export->read_only ? "ro" : "rw");
+	json_add_bool(data, "encrypted", false);
+	json_add_string(o, "driver_volume_type", "nbd");
+	json_add(o, "data", data);
+	return o;
+}
+
+static int initialize_connection(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	struct manager *manager = arg;
+	struct export export;
+	struct volume volume;
+	const char *id, *host;
+	bool nbd;
+
+	if (volume_id_of(request, "volume", &id, err) < 0 ||
+		get_volume(manager, id, &volume, err) < 0 ||
+		connector_of(request, &host, &nbd, err) < 0)
+		return -1;
+	/* Nova and os-brick do not speak NBD: they would not know what to do with it. */
+	if (!nbd)
+		return error_set(err, ERR_INVALID_INPUT,
+			"the connector of host '%s' does not say that it speaks NBD "
+			"(\"nbd\": true), and '%s' offers nothing else",
+			host, volume.host);
+	if (store_export_want(manager->db, &volume, host, false, request->reply.queue,
+		    request->reply.id, &export, err) < 0)
+		return -1;
+	if (strcmp(export.state, "open") == 0) {
+		*result = connection_info(&export);
+		return RPC_DONE;
+	}
+	return RPC_LATER;
+}
+
+void methods_answer(struct manager *manager, struct managed *managed)
+{
+	AUTO(free) struct export *list = NULL;
+	struct error err, why;
+	int count = store_export_unanswered(
+		manager->db, managed->settings->host, &list, &err);
+
+	for (int i = 0; i < count; i++) {
+		const struct export *export = &list[i];
+		AUTO(json_object_put) struct json_object *info = NULL;
+		struct rpc_address to;
+
+		snprintf(to.queue, sizeof(to.queue), "%s", export->reply_queue);
+		snprintf(to.id, sizeof(to.id), "%s", export->reply_id);
+		if (strcmp(export->state, "open") == 0) {
+			info = connection_info(export);
+			rpc_reply(manager->rpc, &to, info, NULL);
+		} else {
+			error_set(&why, ERR_BACKEND,
+				"volume '%s' cannot be connected: %s",
+				export->volume_id, export->error);
+			rpc_reply(manager->rpc, &to, NULL, &why);
+		}
+		if (store_export_answered(manager->db, export->id, &err) < 0)
+			log_warning("%s", err.text);
+	}
+}
+
+static int terminate_connection(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	struct manager *manager = arg;
+	const char *id, *host;
+	bool nbd;
+
+	if (volume_id_of(request, "volume", &id, err) < 0 ||
+		connector_of(request, &host, &nbd, err) < 0)
+		return -1;
+	return store_export_close(manager->db, id, host, err) < 0 ? -1 : RPC_DONE;
+}
+
+static int remove_export(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	struct manager *manager = arg;
+	const char *id;
+
+	if (volume_id_of(request, "volume", &id, err) < 0)
+		return -1;
+	return store_export_close(manager->db, id, NULL, err) < 0 ? -1 : RPC_DONE;
+}
+
+/* ---- migration ---- */
+
+static int migrate_volume(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	struct manager *manager = arg;
+	struct migration_request migration = {
+		.request_id = request->request_id,
+		.service_down_time = manager->settings->service_down_time,
+		.keep_result = manager->settings->migration_result_keep,
+	};
+	struct json_object *host;
+	enum admission admission;
+	struct error why;
+
+	if (volume_id_of(request, "volume", &migration.volume_id, err) < 0 ||
+		json_get_object(request->args, "host", &host, err) < 0 ||
+		json_get_string(host, "host", &migration.target, err) < 0 ||
+		json_get_bool_or(request->args, "force_host_copy", false,
+			&migration.force_host_copy, err) < 0)
+		return -1;
+	if (store_migration_admit(manager->db, &migration, &admission, err) == 0) {
+		log_info("migrate_volume volume=%s target=%s request=%s%s",
+			migration.volume_id, migration.target, request->request_id,
+			admission == DUPLICATE ? " duplicate" : "");
+		return RPC_DONE;
+	}
+	if (must_wait(err))
+		return -1;
+	why = *err;
+	if (store_migration_refuse(manager->db, &migration, &why, err) < 0)
+		return -1;
+	*err = why;
+	return -1;
+}
+
+/* ---- the rest ---- */
+
+static int get_capabilities(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	struct manager *manager = arg;
+
+	/* Which of several backends was asked is in the queue's name only; the answer of
+	 * the first differs in numbers, not in what it can do. */
+	if (manager->count == 0)
+		return error_set(err, ERR_BACKEND, "no backend is enabled");
+	*result = reports_capabilities(&manager->managed[0]);
+	json_add(*result, "properties", json_object_new_object());
+	return RPC_DONE;
+}
+
+static int publish_service_capabilities(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	reports_look(arg);
+	return RPC_DONE;
+}
+
+/* Ends with NULL; what is not a list of strings counts as none. */
+static void reservations_of(struct json_object *args, const char *key,
+	const char *out[MAX_RESERVATIONS + 1])
+{
+	struct json_object *list;
+	size_t n = 0;
+
+	out[0] = NULL;
+	if (!json_object_object_get_ex(args, key, &list) ||
+		!json_object_is_type(list, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(list) && n < MAX_RESERVATIONS;
+		i++) {
+		struct json_object *item = json_object_array_get_idx(list, i);
+
+		if (json_object_is_type(item, json_type_string))
+			out[n++] = json_object_get_string(item);
+	}
+	out[n] = NULL;
+}
+
+/* Not supported, but the API tier has changed the row and reserved quota: put back. While
+ * a migration runs that is the reason given. */
+static int refuse_changed(struct manager *manager, const struct rpc_request *request,
+	const char *status, const char *doing, struct error *err)
+{
+	const char *reservations[MAX_RESERVATIONS + 1];
+	struct volume volume;
+	const char *id;
+
+	if (volume_id_of(request, "volume", &id, err) < 0 ||
+		get_volume(manager, id, &volume, err) < 0)
+		return -1;
+	reservations_of(request->args, "reservations", reservations);
+	if (store_volume_idle(manager->db, &volume, doing, err) == 0)
+		error_set(err, ERR_NOT_SUPPORTED,
+			"volume '%s' cannot %s: '%s' is not supported", id, doing,
+			request->method);
+	return put_back(manager, id, status, reservations, err);
+}
+
+static int extend_volume(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	return refuse_changed(arg, request, "extending", "be extended", err);
+}
+
+static int retype(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	return refuse_changed(arg, request, "retyping", "be retyped", err);
+}
+
+const struct rpc_method manager_methods[] = {
+	{ "create_volume", create_volume },
+	{ "delete_volume", delete_volume },
+	{ "initialize_connection", initialize_connection },
+	{ "terminate_connection", terminate_connection },
+	{ "remove_export", remove_export },
+	{ "migrate_volume", migrate_volume },
+	{ "get_capabilities", get_capabilities },
+	{ "publish_service_capabilities", publish_service_capabilities },
+	{ "extend_volume", extend_volume },
+	{ "retype", retype },
+	/* Known, and answered "not supported" at once. */
+	{ "create_snapshot", NULL },
+	{ "delete_snapshot", NULL },
+	{ "attach_volume", NULL },
+	{ "detach_volume", NULL },
+	{ "attachment_update", NULL },
+	{ "attachment_delete", NULL },
+	{ "initialize_connection_snapshot", NULL },
+	{ "terminate_connection_snapshot", NULL },
+	{ "remove_export_snapshot", NULL },
+	{ "extend_volume_completion", NULL },
+	{ "migrate_volume_completion", NULL },
+	{ "update_migrated_volume", NULL },
+	{ "copy_volume_to_image", NULL },
+	{ "accept_transfer", NULL },
+	{ "revert_to_snapshot", NULL },
+	{ "reimage", NULL },
+	{ "manage_existing", NULL },
+	{ "manage_existing_snapshot", NULL },
+	{ "get_manageable_volumes", NULL },
+	{ "get_manageable_snapshots", NULL },
+	{ "get_backup_device", NULL },
+	{ "secure_file_operations_enabled", NULL },
+	{ "freeze_host", NULL },
+	{ "thaw_host", NULL },
+	{ "failover", NULL },
+	{ "failover_host", NULL },
+	{ "failover_completed", NULL },
+	{ "enable_replication", NULL },
+	{ "disable_replication", NULL },
+	{ "failover_replication", NULL },
+	{ "list_replication_targets", NULL },
+	{ "create_group", NULL },
+	{ "delete_group", NULL },
+	{ "update_group", NULL },
+	{ "create_group_from_src", NULL },
+	{ "create_group_snapshot", NULL },
+	{ "delete_group_snapshot", NULL },
+	{ "do_cleanup", NULL },
+	{ "set_log_levels", NULL },
+	{ "get_log_levels", NULL },
+	{ NULL, NULL },
+};

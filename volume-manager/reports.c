@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/store/services.h"
+#include "common/store/volumes.h"
+#include "volume-manager/manager.h"
+
+#define GIB 1073741824.0
+
+void reports_look_at(struct managed *managed)
+{
+	struct error err;
+
+	if (managed->looking) {
+		/* Storage that does not answer: the service goes down by its heartbeat. */
+		if (managed->missed && managed->healthy) {
+			managed->healthy = false;
+			log_error("backend '%s' does not answer",
+				managed->settings->host);
+		}
+		managed->missed = true;
+		return;
+	}
+	managed->missed = false;
+	if (child_start(managed->manager, CHILD_STATS, managed->settings->host, NULL,
+		    &err) < 0) {
+		log_error("%s", err.text);
+		return;
+	}
+	managed->looking = true;
+}
+
+void reports_look(struct manager *manager)
+{
+	for (size_t i = 0; i < manager->count; i++)
+		if (manager->managed[i].leased)
+			reports_look_at(&manager->managed[i]);
+}
+
+static void add_numbers(
+	struct managed *managed, struct json_object *pool, int64_t gib, int64_t count)
+{
+	const struct backend_settings *settings = managed->settings;
+	double ratio;
+
+	json_add_double(pool, "total_capacity_gb", (double)managed->total_bytes / GIB);
+	json_add_double(pool, "free_capacity_gb", (double)managed->free_bytes / GIB);
+	json_add_double(pool, "provisioned_capacity_gb", (double)gib);
+	json_add_int(pool, "allocated_capacity_gb", gib);
+	json_add_int(pool, "total_volumes", count);
+	json_add_double(pool, "reserved_percentage", settings->reserved_percentage);
+	if (text_to_double(settings->max_over_subscription_ratio, &ratio, NULL) == 0)
+		json_add_double(pool, "max_over_subscription_ratio", ratio);
+	else
+		json_add_string(pool, "max_over_subscription_ratio", "auto");
+}
+
+struct json_object *reports_capabilities(struct managed *managed)
+{
+	const struct backend_settings *settings = managed->settings;
+	struct json_object *o = json_object_new_object();
+	struct json_object *pool = json_object_new_object();
+	struct json_object *pools = json_object_new_array();
+	int64_t gib = 0, count = 0;
+	struct error err;
+
+	if (store_volume_usage(
+		    managed->manager->db, settings->host, &gib, &count, &err) < 0)
+		log_warning("a report counts no volumes: %s", err.text);
+	json_add_string(o, "volume_backend_name", settings->volume_backend_name);
+	json_add_string(o, "vendor_name", "Drover");
+	json_add_string(o, "driver_version", PACKAGE_VERSION);
+	json_add_string(o, "storage_protocol", "NBD");
+	json_add_bool(o, "shared_targets", false);
+	/* What a source may leave out because a new object of ours reads as zeroes. */
+	json_add_bool(o, "sparse_copy_volume", true);
+	json_add(o, "filter_function", NULL);
+	json_add(o, "goodness_function", NULL);
+	json_add_string(pool, "pool_name", settings->volume_backend_name);
+	add_numbers(managed, pool, gib, count);
+	json_add_bool(pool, "thin_provisioning_support", managed->thin);
+	json_add_bool(pool, "thick_provisioning_support", !managed->thin);
+	json_add_bool(pool, "QoS_support", false);
+	json_add_bool(pool, "multiattach", false);
+	json_add_bool(pool, "online_extend_support", false);
+	json_add_string(pool, "location_info", managed->location);
+	json_add_string(pool, "backend_state", managed->healthy ? "up" : "down");
+	json_object_array_add(pools, pool);
+	json_add(o, "pools", pools);
+	return o;
+}
+
+static void timestamp(char *out, size_t size)
+{
+	struct timespec now;
+	struct tm tm;
+	size_t used;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	used = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + used, size - used, ".%06ld", now.tv_nsec / 1000);
+}
+
+/* Always the pair, as Cinder: to every scheduler, and to one of them. */
+static void publish(struct managed *managed)
+{
+	struct rpc *rpc = managed->manager->rpc;
+	struct json_object *capabilities = reports_capabilities(managed);
+	AUTO(json_object_put) struct json_object *all = json_object_new_object();
+	AUTO(json_object_put) struct json_object *one = json_object_new_object();
+	struct error err;
+	char now[64];
+
+	timestamp(now, sizeof(now));
+	json_add_string(all, "service_name", "volume");
+	json_add_string(all, "host", managed->settings->host);
+	json_add(all, "capabilities", json_object_get(capabilities));
+	json_add(all, "cluster_name", NULL);
+	json_add_string(all, "timestamp", now);
+	json_add_string(one, "service_name", "volume");
+	json_add_string(one, "backend", managed->settings->host);
+	json_add(one, "capabilities", capabilities);
+	json_add_string(one, "timestamp", now);
+	if (rpc_fanout(rpc, SCHEDULER_BINARY, "update_service_capabilities", "3.3", all,
+		    &err) < 0 ||
+		rpc_cast(rpc, SCHEDULER_BINARY, NULL, false,
+			"notify_service_capabilities", "3.5", NULL, one, &err) < 0)
+		log_debug("a report was not sent: %s", err.text);
+}
+
+static int serve(struct managed *managed, struct error *err)
+{
+	struct manager *manager = managed->manager;
+	const struct backend_settings *settings = managed->settings;
+	struct address address;
+	char topic[ADDRESS_SIZE + 16], uuid[UUID_TEXT_SIZE];
+
+	if (address_parse(settings->host, &address, err) < 0)
+		return -1;
+	address_topic(&address, topic);
+	if (store_service_register(manager->db, settings->host, VOLUME_BINARY,
+		    settings->availability_zone, VOLUME_RPC_VERSION, uuid, err) < 0)
+		return -1;
+	/* The two servers of a Cinder backend: 3.6 and later clients send to the second. */
+	const struct rpc_service services[] = {
+		{ VOLUME_BINARY, settings->host, VOLUME_RPC_VERSION, manager_methods,
+			manager },
+		{ topic, address.host, VOLUME_RPC_VERSION, manager_methods, manager },
+	};
+	for (unsigned i = 0; i < ARRAY_SIZE(services); i++)
+		if (rpc_serve(manager->rpc, &services[i], err) < 0)
+			return -1;
+	managed->serving = true;
+	log_info("backend is served host=%s service=%s", settings->host, uuid);
+	manager_scan_in(manager, 0);
+	return 0;
+}
+
+static void became_unhealthy(struct managed *managed, const char *why)
+{
+	if (managed->healthy || strcmp(managed->trouble, why) != 0)
+		log_error("backend is not usable host=%s: %s", managed->settings->host,
+			why);
+	snprintf(managed->trouble, sizeof(managed->trouble), "%s", why);
+	managed->healthy = false;
+}
+
+static int take(struct managed *managed, const char *text, struct error *err)
+{
+	AUTO(json_object_put) struct json_object *o = NULL;
+	const char *trouble, *location;
+	int64_t total, free_bytes;
+
+	if (json_parse(text, strlen(text), &o, err) < 0 ||
+		json_get_string_or(o, "error", NULL, &trouble, err) < 0)
+		return -1;
+	if (trouble) {
+		became_unhealthy(managed, trouble);
+		return 0;
+	}
+	if (json_get_int(o, "total", 0, INT64_MAX, &total, err) < 0 ||
+		json_get_int(o, "free", 0, INT64_MAX, &free_bytes, err) < 0 ||
+		json_get_bool_or(o, "thin", true, &managed->thin, err) < 0 ||
+		json_get_string_or(o, "location", "", &location, err) < 0)
+		return -1;
+	managed->total_bytes = (uint64_t)total;
+	managed->free_bytes = (uint64_t)free_bytes;
+	snprintf(managed->location, sizeof(managed->location), "%s", location);
+	if (!managed->healthy && managed->trouble[0])
+		log_info("backend is usable again host=%s", managed->settings->host);
+	managed->healthy = true;
+	managed->trouble[0] = '\0';
+	if (!managed->serving && serve(managed, err) < 0)
+		return -1;
+	publish(managed);
+	return 0;
+}
+
+void reports_take(struct manager *manager, const char *backend, const char *text)
+{
+	struct managed *managed = manager_find(manager, backend);
+	struct error err;
+
+	if (!managed)
+		return;
+	if (!text) {
+		managed->looking = false;
+		return;
+	}
+	if (take(managed, text, &err) < 0)
+		log_warning(
+			"a look at backend '%s' was of no use: %s", backend, err.text);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows that are due. Called after a notification, an ended worker, a new connection to
+ * the database, and every rescan_interval in any case. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "common/log.h"
+#include "common/store/exports.h"
+#include "common/store/garbage.h"
+#include "common/store/operations.h"
+#include "volume-manager/manager.h"
+#include "volume-manager/process.h"
+#include "volume-manager/work.h"
+
+#define MAX_GARBAGE_WORKERS 2
+#define DUE_LIMIT 200
+
+static int start_operations(
+	struct manager *manager, const struct managed *managed, struct error *err)
+{
+	AUTO(free) struct operation *list = NULL;
+	struct operation op;
+	int count = store_operation_due(
+		manager->db, managed->settings->host, DUE_LIMIT, &list, err);
+
+	for (int i = 0; i < count; i++) {
+		if (manager->running >= (unsigned)manager->settings->max_operations)
+			return 0;
+		if (child_find(manager, CHILD_OPERATION, list[i].id))
+			continue;
+		int claimed = store_operation_claim(manager->db, list[i].id, &op, err);
+		if (claimed < 0)
+			return -1;
+		if (!claimed)
+			continue;
+		log_info(
+			"operation claimed id=%s kind=%s volume=%s phase=%s epoch=%lld",
+			op.id, op.kind, op.volume_id, phase_name(op.phase),
+			(long long)op.epoch);
+		if (child_start(manager, CHILD_OPERATION, op.id, &op, err) < 0)
+			return -1;
+	}
+	return count < 0 ? -1 : 0;
+}
+
+static unsigned count_children(const struct manager *manager, enum child_kind kind)
+{
+	unsigned count = 0;
+
+	for (const struct child *c = manager->children; c; c = c->next)
+		count += c->kind == kind;
+	return count;
+}
+
+static int start_garbage(
+	struct manager *manager, const struct managed *managed, struct error *err)
+{
+	AUTO(free) struct garbage *list = NULL;
+	int count = store_garbage_due(
+		manager->db, managed->settings->host, DUE_LIMIT, &list, err);
+
+	for (int i = 0; i < count; i++) {
+		if (count_children(manager, CHILD_GARBAGE) >= MAX_GARBAGE_WORKERS)
+			return 0;
+		if (!child_find(manager, CHILD_GARBAGE, list[i].id) &&
+			child_start(manager, CHILD_GARBAGE, list[i].id, NULL, err) < 0)
+			return -1;
+	}
+	return count < 0 ? -1 : 0;
+}
+
+/* Its process is killed, not asked: what it has acknowledged is in the file, and a
+ * client's request in flight is not acknowledged. The row says closed only when the
+ * process is gone. */
+static int close_export(
+	struct manager *manager, const struct export *export, struct error *err)
+{
+	const struct child *child = child_find(manager, CHILD_EXPORT, export->id);
+
+	if (child) {
+		kill(child->pid, SIGKILL);
+		return 0; /* its end leads here again */
+	}
+	if (process_is((pid_t) export->pid, export->pid_start)) {
+		kill((pid_t) export->pid, SIGKILL);
+		manager_scan_in(manager, 0.02);
+		return 0;
+	}
+	log_info("export closed id=%s export=%s", export->volume_id, export->id);
+	return store_export_closed(manager->db, export->id, NULL, err);
+}
+
+static int keep_export(
+	struct manager *manager, const struct export *export, struct error *err)
+{
+	if (child_find(manager, CHILD_EXPORT, export->id))
+		return 0;
+	if (strcmp(export->state, "closing") == 0)
+		return close_export(manager, export, err);
+	if (strcmp(export->state, "open") == 0 &&
+		process_is((pid_t) export->pid, export->pid_start))
+		return 0;
+	if (strcmp(export->state, "open") == 0)
+		log_warning("export is started again id=%s export=%s",
+			export->volume_id, export->id);
+	return child_start(manager, CHILD_EXPORT, export->id, NULL, err);
+}
+
+static int start_exports(
+	struct manager *manager, struct managed *managed, struct error *err)
+{
+	AUTO(free) struct export *list = NULL;
+	int count = store_export_list(manager->db, managed->settings->host, &list, err);
+
+	for (int i = 0; i < count; i++) {
+		const struct export *export = &list[i];
+		int done = strcmp(export->state, "closing") == 0
+			? close_export(manager, export, err)
+			: keep_export(manager, export, err);
+
+		if (done < 0)
+			return -1;
+	}
+	return count < 0 ? -1 : 0;
+}
+
+static int scan_backend(
+	struct manager *manager, struct managed *managed, struct error *err)
+{
+	if (start_exports(manager, managed, err) < 0 ||
+		start_operations(manager, managed, err) < 0 ||
+		start_garbage(manager, managed, err) < 0)
+		return -1;
+	methods_answer(manager, managed);
+	return 0;
+}
+
+void manager_scan(struct manager *manager)
+{
+	struct error err;
+
+	if (manager->stopping || !manager->schema_ok)
+		return;
+	for (size_t i = 0; i < manager->count; i++) {
+		struct managed *managed = &manager->managed[i];
+
+		if (!managed->leased || scan_backend(manager, managed, &err) == 0)
+			continue;
+		log_warning("looking for work of '%s' failed: %s",
+			managed->settings->host, err.text);
+		manager_scan_in(manager, 1.0);
+	}
+}
+
+/* Longer each time: 0.25 s, 0.5 s ... 60 s. */
+static double delay_of(int64_t attempts)
+{
+	double delay = 0.25;
+
+	for (int64_t i = 0; i < attempts && delay < 60; i++)
+		delay *= 2;
+	return delay < 60 ? delay : 60;
+}
+
+void scan_child_ended(struct manager *manager, const struct child *child, int status)
+{
+	bool clean = WIFEXITED(status) &&
+		(WEXITSTATUS(status) == WORK_DONE ||
+			WEXITSTATUS(status) == WORK_STOPPED);
+	double delay = clean ? 0 : delay_of(child->op.attempts);
+	struct error err;
+
+	if (manager->stopping)
+		return;
+	if (child->kind == CHILD_OPERATION && !clean &&
+		store_operation_delay(manager->db, &child->op, delay, &err) < 0)
+		log_warning("%s", err.text);
+	if (child->kind == CHILD_EXPORT)
+		delay = clean || WIFSIGNALED(status) ? 0 : 1.0;
+	if (child->kind != CHILD_STATS)
+		manager_scan_in(manager, delay);
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "volume-manager/work.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/fault.h"
+#include "common/log.h"
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_terminate(int signum)
+{
+	stop_signal = 1;
+}
+
+static void __attribute__((constructor)) catch_terminate(void)
+{
+	struct sigaction action = { .sa_handler = on_terminate };
+
+	sigaction(SIGTERM, &action, NULL);
+}
+
+/* End of file on descriptor 3: the manager is gone. PR_SET_PDEATHSIG is the first line;
+ * this is the second. */
+static bool manager_is_gone(void)
+{
+	struct pollfd fd = { .fd = WORK_FD, .events = POLLIN };
+
+	return poll(&fd, 1, 0) > 0 && (fd.revents & (POLLHUP | POLLERR));
+}
+
+bool work_stopping(const struct work *work)
+{
+	(void)work;
+	return stop_signal || manager_is_gone();
+}
+
+int work_stop_error(struct error *err)
+{
+	return error_set(err, ERR_TIMEOUT, "asked to stop");
+}
+
+static int make_directory(const char *path, struct error *err)
+{
+	if (mkdir(path, 0750) < 0 && errno != EEXIST)
+		return error_set_errno(err, ERR_IO, "cannot make directory '%s'", path);
+	return 0;
+}
+
+/* The file may be removed by its last holder between our open and our lock. */
+static bool is_still_there(int fd, const char *path)
+{
+	struct stat ours, theirs;
+
+	return fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 &&
+		ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
+static int try_lock(struct work *work, struct error *err)
+{
+	AUTO(fd)
+	int fd = open(work->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+
+	if (fd < 0)
+		return error_set_errno(
+			err, ERR_IO, "cannot open the lock '%s'", work->lock_path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK || errno == EINTR)
+			return 0;
+		return error_set_errno(
+			err, ERR_IO, "cannot lock '%s'", work->lock_path);
+	}
+	if (!is_still_there(fd, work->lock_path))
+		return 0;
+	work->lock_fd = steal_fd(&fd);
+	return 1;
+}
+
+int work_lock(struct work *work, const char *name, struct error *err)
+{
+	const struct timespec nap = { .tv_nsec = 20000000 };
+	AUTO(free)
+	char *directory = text_format("%s/operations", work->settings->state_path);
+	bool said = false;
+	int locked;
+
+	if (!directory)
+		return error_no_memory(err);
+	snprintf(work->lock_path, sizeof(work->lock_path), "%s/%s.lock", directory,
+		name);
+	if (make_directory(work->settings->state_path, err) < 0 ||
+		make_directory(directory, err) < 0)
+		return -1;
+	while ((locked = try_lock(work, err)) == 0) {
+		if (work_stopping(work))
+			return work_stop_error(err);
+		if (!said)
+			log_info("waiting for another worker to end lock=%s",
+				work->lock_path);
+		said = true;
+		nanosleep(&nap, NULL);
+	}
+	return locked < 0 ? -1 : 0;
+}
+
+void work_unlock_and_forget(struct work *work)
+{
+	if (work->lock_fd < 0)
+		return;
+	unlink(work->lock_path);
+	close(work->lock_fd);
+	work->lock_fd = -1;
+}
+
+bool work_try_again(struct work *work, struct error *err)
+{
+	const struct timespec nap = { .tv_nsec = 50000000 };
+
+	if (err->code != ERR_DB_UNAVAILABLE && err->code != ERR_DB_UNKNOWN &&
+		err->code != ERR_DB_RETRY)
+		return false;
+	log_warning("the database did not answer, trying again: %s", err->text);
+	do {
+		if (work_stopping(work))
+			return false;
+		nanosleep(&nap, NULL);
+	} while (db_connect(work->db, err) < 0 && err->code == ERR_DB_UNAVAILABLE);
+	return true;
+}
+
+int work_backend_settings(const struct work *work, const char *address,
+	const struct backend_settings **out, struct error *err)
+{
+	for (size_t i = 0; i < work->backend_count; i++) {
+		if (!address_same_backend(work->backends[i].host, address))
+			continue;
+		*out = &work->backends[i];
+		return 0;
+	}
+	return error_set(err, ERR_INVALID_HOST,
+		"backend '%.*s' is not in this host's enabled_backends",
+		(int)strcspn(address, "#"), address);
+}
+
+int work_backend_open(
+	struct work *work, const char *address, struct backend **out, struct error *err)
+{
+	const struct backend_settings *settings;
+
+	if (work_backend_settings(work, address, &settings, err) < 0)
+		return -1;
+	return backend_open(settings, out, err);
+}
+
+int work_find_object(struct work *work, struct backend *backend, const char *name_id,
+	struct object_row *out, struct error *err)
+{
+	const struct backend_settings *settings = backend_settings_of(backend);
+	struct object_id known = { "" }, id;
+	int found = work_sure(work,
+		store_object_get(work->db, settings->host, name_id, out, err), err);
+
+	if (found < 0)
+		return -1;
+	if (found)
+		snprintf(known.text, sizeof(known.text), "%s", out->identity);
+	else if (backend_object_name(
+			 settings, name_id, out->name, sizeof(out->name), err) < 0)
+		return -1;
+	int there = backend_find(backend, out->name, &known, &id, NULL, err);
+	if (there < 0)
+		return -1;
+	if (!there)
+		return error_set(err, ERR_NOT_FOUND,
+			"object '%s' is not on backend '%s'", out->name,
+			settings->name);
+	snprintf(out->identity, sizeof(out->identity), "%s", id.text);
+	if (known.text[0])
+		return 0;
+	return work_sure(work,
+		       store_object_plan(
+			       work->db, settings->host, out->name, name_id, err),
+		       err) < 0 ||
+			work_sure(work,
+				store_object_identify(work->db, settings->host,
+					out->name, out->identity, err),
+				err) < 0
+		? -1
+		: 0;
+}
+
+struct making {
+	struct work *work;
+	const char *host, *name;
+};
+
+/* The object has its identity but not its name yet: now it is written down. */
+static int record_identity(void *arg, const struct object_id *id, struct error *err)
+{
+	const struct making *making = arg;
+
+	return work_sure(making->work,
+		store_object_identify(
+			making->work->db, making->host, making->name, id->text, err),
+		err);
+}
+
+int work_make_object(struct work *work, struct backend *backend, const char *name_id,
+	uint64_t size, struct object_row *out, struct error *err)
+{
+	const struct backend_settings *settings = backend_settings_of(backend);
+	struct making making = { work, settings->host, out->name };
+	struct object_id known, id;
+
+	memset(out, 0, sizeof(*out));
+	if (backend_object_name(settings, name_id, out->name, sizeof(out->name), err) <
+		0)
+		return -1;
+	if (work_sure(work,
+		    store_object_plan(
+			    work->db, settings->host, out->name, name_id, err),
+		    err) < 0 ||
+		work_sure(work,
+			store_object_get(work->db, settings->host, name_id, out, err),
+			err) < 0)
+		return -1;
+	snprintf(known.text, sizeof(known.text), "%s", out->identity);
+	if (fault_point("make.planned", err) < 0)
+		return -1;
+	if (backend_create(backend, out->name, size, &known, record_identity, &making,
+		    &id, err) < 0)
+		return -1;
+	snprintf(out->identity, sizeof(out->identity), "%s", id.text);
+	return 0;
+}
+
+int work_create(struct work *work, struct operation *op)
+{
+	AUTO(backend_close) struct backend *backend = NULL;
+	struct object_row object;
+	struct volume volume;
+	struct error err, why;
+	int found = work_sure(
+		work, store_volume_get(work->db, op->volume_id, &volume, &err), &err);
+
+	if (found < 0)
+		return log_error("%s", err.text), WORK_FAILED;
+	if (!found)
+		error_set(&why, ERR_VOLUME_NOT_FOUND,
+			"volume '%s' is not there any more", op->volume_id);
+	if (op->attempts >= work->settings->worker_attempts) {
+		found = 0;
+		error_set(&why, ERR_INTERNAL, "its worker died %lld times",
+			(long long)op->attempts);
+	}
+	if (found && work_backend_open(work, op->host, &backend, &why) == 0 &&
+		work_make_object(work, backend, volume.name_id,
+			(uint64_t)volume.size_gib << 30, &object, &why) == 0) {
+		if (fault_point("create.made", &err) < 0 ||
+			work_sure(work, store_create_done(work->db, op, &err), &err) <
+				0)
+			return log_error("%s", err.text), WORK_FAILED;
+		log_info("volume created id=%s host=%s size_gib=%lld", volume.id,
+			op->host, (long long)volume.size_gib);
+		return WORK_DONE;
+	}
+	if (work_stopping(work))
+		return WORK_STOPPED;
+	error_context(&why, "create volume '%s'", op->volume_id);
+	log_error("%s", why.text);
+	if (work_sure(work, store_create_failed(work->db, op, &why, &err), &err) < 0)
+		return log_error("%s", err.text), WORK_FAILED;
+	return WORK_DONE;
+}
+
+int work_operation(struct work *work, const char *id, int64_t epoch)
+{
+	uint64_t commits;
+	double seconds;
+	struct operation op;
+	struct error err;
+	int status = WORK_FAILED, found;
+
+	if (work_lock(work, id, &err) < 0)
+		return log_error("%s", err.text), WORK_STOPPED;
+	found = work_sure(work, store_operation_get(work->db, id, &op, &err), &err);
+	if (found < 0)
+		return log_error("%s", err.text), WORK_FAILED;
+	if (!found || op.epoch != epoch || phase_is_final(op.phase)) {
+		log_info("operation is not ours any more id=%s epoch=%lld", id,
+			(long long)epoch);
+		return WORK_DONE;
+	}
+	if (strcmp(op.kind, "create_volume") == 0) {
+		status = WORK_DONE;
+		if (op.phase == PHASE_QUEUED &&
+			work_sure(work, store_create_start(work->db, &op, &err), &err) <
+				0)
+			return log_error("%s", err.text), WORK_FAILED;
+		status = work_create(work, &op);
+	} else if (strcmp(op.kind, "migrate_volume") == 0) {
+		status = work_migrate(work, &op);
+	}
+	if (status == WORK_DONE) {
+		db_commit_stats(work->db, &commits, &seconds);
+		if (store_operation_add_commits(work->db, id, commits, seconds, &err) <
+			0)
+			log_debug("%s", err.text);
+		work_unlock_and_forget(work);
+	}
+	return status;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* work.h - one piece of work in a process of its own: what drover-worker does.
+ *
+ * Plain blocking code, one thread (copy/ may use more inside). Each kind of work reads
+ * its row, does what the row's phase says, commits the next phase, and so on: starting,
+ * going on after a crash and trying again are the same code.
+ */
+#ifndef VOLUME_MANAGER_WORK_H
+#define VOLUME_MANAGER_WORK_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/db.h"
+#include "common/error.h"
+#include "common/settings.h"
+#include "common/store/garbage.h"
+#include "common/store/operations.h"
+#include "volume-manager/backend.h"
+
+/* Exit statuses of drover-worker that the manager knows. */
+enum {
+	WORK_DONE = 0, /* finished, or there was nothing to do (any more) */
+	WORK_FAILED = 1, /* try again later; the log says why */
+	WORK_BAD_USAGE = 2, /* configuration or arguments */
+	WORK_STOPPED = 75, /* asked to stop in the middle: go on at any time */
+};
+
+/* The manager's end of the socketpair is descriptor 3 in the worker. */
+#define WORK_FD 3
+
+struct work {
+	const struct settings *settings;
+	const struct backend_settings *backends;
+	size_t backend_count;
+	struct db *db;
+	int lock_fd;
+	char lock_path[4096];
+};
+
+/* SIGTERM came, or the manager is gone. */
+bool work_stopping(const struct work *work);
+/* ERR_CANCELLED-free way to say so: error "asked to stop", code ERR_TIMEOUT. */
+int work_stop_error(struct error *err);
+
+/* The lock that keeps two workers of one host off the same work: waits until the other
+ * one is dead. name is an id. */
+int work_lock(struct work *work, const char *name, struct error *err);
+/* The work is finished for ever: the lock's file goes. */
+void work_unlock_and_forget(struct work *work);
+
+/* Run a store function again until the database has answered: connection lost, deadlock
+ * and commits of unknown outcome are waited out. The functions of store/ decide by the
+ * rows whether they were done before. */
+#define work_sure(work, call, err) \
+	__extension__({ \
+		int sure_; \
+		do \
+			sure_ = (call); \
+		while (sure_ < 0 && work_try_again(work, err)); \
+		sure_; \
+	})
+bool work_try_again(struct work *work, struct error *err);
+
+/* Settings of a backend by its address ("server1@fast" or with a pool); ERR_INVALID_HOST
+ * when it is not in enabled_backends. */
+int work_backend_settings(const struct work *work, const char *address,
+	const struct backend_settings **out, struct error *err);
+int work_backend_open(struct work *work, const char *address, struct backend **out,
+	struct error *err);
+
+/* The object of name_id on an open backend: by the row in drover.object; one that Drover
+ * did not make is looked for by name and written down. ERR_NOT_FOUND. */
+int work_find_object(struct work *work, struct backend *backend, const char *name_id,
+	struct object_row *out, struct error *err);
+/* Make the object of name_id, or find that it was made: plan, create, identify. */
+int work_make_object(struct work *work, struct backend *backend, const char *name_id,
+	uint64_t size, struct object_row *out, struct error *err);
+
+/* The kinds of work; each returns an exit status. */
+int work_operation(struct work *work, const char *id, int64_t epoch);
+int work_create(struct work *work, struct operation *op);
+int work_migrate(struct work *work, struct operation *op);
+int work_garbage(struct work *work, const char *id);
+int work_export(struct work *work, const char *id);
+int work_stats(struct work *work, const char *backend);
+
+/* Rename a leftover to its trash name; remove it. For settling and garbage. */
+int work_retire(struct work *work, struct garbage *garbage, struct error *err);
+
+#endif

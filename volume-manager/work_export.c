@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An export: this process listens, writes that down, and becomes nbdkit. It is not tied
+ * to the manager's life: who has a volume connected does not notice a restart. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/store/exports.h"
+#include "volume-manager/process.h"
+#include "volume-manager/work.h"
+
+#define LISTEN_ADDRESS "127.0.0.1"
+
+/* port 0: any. The port of an export that is started again is kept, so that its clients
+ * find it. */
+static int listen_on(int64_t port, int *out, struct export *export, struct error *err)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port) };
+	socklen_t length = sizeof(address);
+	int yes = 1;
+	AUTO(fd) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	inet_pton(AF_INET, LISTEN_ADDRESS, &address.sin_addr);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
+		bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		listen(fd, 64) < 0 ||
+		getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+		return error_set_errno(err, ERR_IO, "cannot listen on %s port %lld",
+			LISTEN_ADDRESS, (long long)port);
+	export->port = ntohs(address.sin_port);
+	snprintf(export->address, sizeof(export->address), "%s", LISTEN_ADDRESS);
+	*out = steal_fd(&fd);
+	return 0;
+}
+
+static int find_path(struct work *work, const struct export *export,
+	struct endpoint *out, struct error *err)
+{
+	AUTO(backend_close) struct backend *backend = NULL;
+	struct object_row object;
+	struct object_id id;
+	struct volume volume;
+	int found = work_sure(
+		work, store_volume_get(work->db, export->volume_id, &volume, err), err);
+
+	if (found < 0)
+		return -1;
+	if (!found)
+		return error_set(err, ERR_VOLUME_NOT_FOUND,
+			"volume '%s' is not there any more", export->volume_id);
+	if (work_backend_open(work, export->host, &backend, err) < 0 ||
+		work_find_object(work, backend, volume.name_id, &object, err) < 0)
+		return -1;
+	snprintf(id.text, sizeof(id.text), "%s", object.identity);
+	return backend_endpoint(backend, object.name, &id, out, err);
+}
+
+/* Only returns when exec failed. */
+static int become_nbdkit(struct work *work, const struct export *export,
+	const struct endpoint *endpoint, int fd, struct error *err)
+{
+	const char *nbdkit = work->settings->nbdkit;
+	AUTO(free) char *file = text_format("file=%s", endpoint->path);
+	AUTO(free) char *name = text_format("exportname=%s", export->id);
+	char pid[24];
+	const char *argv[16];
+	unsigned n = 0;
+
+	if (!file || !name)
+		return error_no_memory(err);
+	argv[n++] = nbdkit;
+	argv[n++] = "--foreground";
+	if (export->read_only)
+		argv[n++] = "--readonly";
+	argv[n++] = "--filter=exportname";
+	argv[n++] = "file";
+	argv[n++] = file;
+	argv[n++] = name;
+	argv[n++] = "exportname-strict=true";
+	argv[n] = NULL;
+	/* systemd's way to hand over a socket: sd_listen_fds(3). dup2 clears the
+	 * close-on-exec flag, but not when both numbers are equal. */
+	if (fd == WORK_FD || dup2(fd, WORK_FD) < 0)
+		return error_set_errno(err, ERR_IO, "cannot pass the socket on");
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("LISTEN_FDS", "1", 1);
+	setenv("LISTEN_PID", pid, 1);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGPIPE, SIG_DFL);
+	execvp(nbdkit, (char *const *)(uintptr_t)argv);
+	return error_set_errno(err, ERR_BACKEND, "cannot run '%s'", nbdkit);
+}
+
+static int serve(struct work *work, struct export *export, struct error *err)
+{
+	struct endpoint endpoint;
+	AUTO(fd) int fd = -1;
+	int wanted;
+
+	if (find_path(work, export, &endpoint, err) < 0 ||
+		listen_on(export->port, &fd, export, err) < 0)
+		return -1;
+	export->pid = getpid();
+	export->pid_start = process_start_time(getpid());
+	wanted = work_sure(work, store_export_opened(work->db, export, err), err);
+	if (wanted <= 0)
+		return wanted;
+	log_info("volume exported id=%s export=%s port=%lld peer=%s", export->volume_id,
+		export->id, (long long)export->port, export->peer);
+	return become_nbdkit(work, export, &endpoint, fd, err);
+}
+
+int work_export(struct work *work, const char *id)
+{
+	struct export export;
+	struct error err, ignored;
+	int found;
+
+	setsid();
+	prctl(PR_SET_PDEATHSIG, 0);
+	found = work_sure(work, store_export_get(work->db, id, &export, &err), &err);
+	if (found < 0)
+		return log_error("%s", err.text), WORK_FAILED;
+	if (!found ||
+		(strcmp(export.state, "wanted") != 0 &&
+			strcmp(export.state, "open") != 0))
+		return WORK_DONE;
+	if (serve(work, &export, &err) == 0)
+		return WORK_DONE;
+	log_error("cannot export volume '%s': %s", export.volume_id, err.text);
+	/* A new one has failed; one that was open before is tried again by the manager. */
+	if (strcmp(export.state, "wanted") == 0 &&
+		store_export_closed(work->db, id, err.text, &ignored) < 0)
+		log_error("%s", ignored.text);
+	return WORK_FAILED;
+}
