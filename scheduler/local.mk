@@ -1,1 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += scheduler/libscheduler.a
+scheduler_libscheduler_a_SOURCES = \
+	scheduler/capacity.c scheduler/capacity.h \
+	scheduler/create.c \
+	scheduler/held.c scheduler/held.h \
+	scheduler/methods.c \
+	scheduler/migrate.c \
+	scheduler/placement.c scheduler/placement.h \
+	scheduler/pools.c scheduler/pools.h \
+	scheduler/report.c scheduler/report.h \
+	scheduler/request.c scheduler/scheduler.h \
+	scheduler/service.c scheduler/service.h
+
+SCHEDULER_LIBS = scheduler/libscheduler.a $(COMMON_LIBS)
+
+sbin_PROGRAMS += scheduler/drover-scheduler
+scheduler_drover_scheduler_SOURCES = scheduler/main.c
+scheduler_drover_scheduler_LDADD = $(SCHEDULER_LIBS)

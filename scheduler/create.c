@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* create_volume: choose a pool, write it down, and have the volume made there. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/address.h"
+#include "common/log.h"
+#include "common/store/operations.h"
+#include "scheduler/scheduler.h"
+
+#define NO_VALID_BACKEND "003" /* Cinder's number of that user message */
+
+/* What the message asks for; all borrowed from it but zones. */
+struct wish {
+	const char *image_id, *target, *backend_name;
+	const char **zones;
+	bool thick;
+};
+
+static int read_type(struct json_object *spec, struct wish *out, struct error *err)
+{
+	struct json_object *type, *extra;
+	const char *provisioning;
+
+	if (get_object_or_null(spec, "volume_type", &type, err) < 0)
+		return -1;
+	if (!type)
+		return 0;
+	if (get_object_or_null(object_data(type), "extra_specs", &extra, err) < 0)
+		return -1;
+	if (!extra)
+		return 0;
+	if (json_get_string_or(
+		    extra, "volume_backend_name", NULL, &out->backend_name, err) < 0 ||
+		json_get_string_or(
+			extra, "provisioning:type", "thin", &provisioning, err) < 0)
+		return -1;
+	out->thick = strcmp(provisioning, "thick") == 0;
+	return 0;
+}
+
+static int read_spec(struct json_object *spec, struct wish *out, struct error *err)
+{
+	if (json_get_string_or(
+		    spec, "resource_backend", out->target, &out->target, err) < 0 ||
+		json_get_string_or(
+			spec, "image_id", out->image_id, &out->image_id, err) < 0 ||
+		read_type(spec, out, err) < 0)
+		return -1;
+	return get_strings(spec, "availability_zones", &out->zones, err);
+}
+
+static int read_wish(struct json_object *args, struct wish *out, struct error *err)
+{
+	struct json_object *spec;
+
+	if (json_get_string_or(args, "image_id", NULL, &out->image_id, err) < 0 ||
+		json_get_string_or(args, "target", NULL, &out->target, err) < 0 ||
+		get_object_or_null(args, "request_spec", &spec, err) < 0)
+		return -1;
+	return spec ? read_spec(object_data(spec), out, err) : 0;
+}
+
+static int check_wish(
+	const struct volume *volume, const struct wish *wish, struct error *err)
+{
+	const char *from = volume->snapshot_id[0] ? "a snapshot"
+		: volume->source_volid[0]         ? "another volume"
+		: wish->image_id                  ? "an image"
+						  : NULL;
+	struct address address;
+
+	if (from)
+		return error_set(err, ERR_NOT_SUPPORTED,
+			"a volume made from %s is not supported", from);
+	return wish->target ? address_parse(wish->target, &address, err) : 0;
+}
+
+/* ---- having it made ---- */
+
+/* What a Python cinder-volume takes: the message's objects, with the host in them. */
+static struct json_object *create_arguments(
+	struct json_object *args, const struct volume *volume)
+{
+	static const char *const passed[] = { "request_spec", "filter_properties" };
+	struct json_object *out = json_object_new_object();
+	struct json_object *object = NULL, *value = NULL;
+
+	json_object_deep_copy(json_object_object_get(args, "volume"), &object, NULL);
+	if (object) {
+		json_add_string(object_data(object), "host", volume->host);
+		json_add_string(object_data(object), "availability_zone",
+			volume->availability_zone);
+	}
+	json_add(out, "volume", object);
+	for (size_t i = 0; i < ARRAY_SIZE(passed); i++) {
+		json_object_object_get_ex(args, passed[i], &value);
+		json_add(out, passed[i], json_object_get(value));
+		value = NULL;
+	}
+	json_add_bool(out, "allow_reschedule", true);
+	return out;
+}
+
+static int cast_create(struct scheduler *s, const struct rpc_request *request,
+	const struct volume *volume, struct error *err)
+{
+	AUTO(json_object_put) struct json_object *args = NULL;
+	char topic[ADDRESS_SIZE + 16];
+	struct address address;
+
+	if (address_parse(volume->host, &address, err) < 0)
+		return -1;
+	if (!json_object_object_get(request->args, "volume"))
+		return error_set(err, ERR_INVALID_INPUT,
+			"'volume' is missing, which '%s' wants", address.backend);
+	args = create_arguments(request->args, volume);
+	address_topic(&address, topic);
+	return rpc_cast(s->rpc, topic, address.host, true, "create_volume", "3.0",
+		request->request_id, args, err);
+}
+
+static int dispatch(struct scheduler *s, const struct rpc_request *request,
+	const struct volume *volume, const struct service *service, struct error *err)
+{
+	enum admission admission;
+
+	if (!service->drover)
+		return cast_create(s, request, volume, err);
+	if (store_create_admit(
+		    s->db, volume->id, request->request_id, &admission, err) < 0)
+		return -1;
+	if (admission == DUPLICATE)
+		log_info("creation is known already volume=%s request=%s", volume->id,
+			request->request_id);
+	return 0;
+}
+
+/* ---- choosing ---- */
+
+static int place(struct scheduler *s, const struct rpc_request *request,
+	struct volume *volume, const struct wish *wish, const struct facts *facts,
+	struct error *err)
+{
+	const struct placement asked = {
+		.size_gib = volume->size_gib,
+		.thick = wish->thick,
+		.target = wish->target,
+		.zones = wish->zones,
+		.backend_name = wish->backend_name,
+	};
+	const struct service *service;
+	struct pool *pool;
+	int placed;
+
+	if (placement_choose(&facts->view, &asked, &pool, &service, err) < 0)
+		return -1;
+	placed = store_volume_place(
+		s->db, volume->id, pool->address, service->availability_zone, err);
+	if (placed < 0)
+		return -1;
+	if (!placed) {
+		log_info(
+			"volume was placed by another scheduler volume=%s", volume->id);
+		return 0;
+	}
+	pool->capacity.placed += (double)volume->size_gib;
+	snprintf(volume->host, sizeof(volume->host), "%s", pool->address);
+	snprintf(volume->availability_zone, sizeof(volume->availability_zone), "%s",
+		service->availability_zone);
+	log_info("volume placed volume=%s size_gib=%lld pool=%s request=%s", volume->id,
+		(long long)volume->size_gib, pool->address, request->request_id);
+	return dispatch(s, request, volume, service, err);
+}
+
+/* It has a place already: this is the second try of a request that was interrupted, or a
+ * duplicate. Drover's own admission tells them apart; a Python cinder-volume cannot. */
+static int dispatch_again(struct scheduler *s, const struct rpc_request *request,
+	const struct volume *volume, const struct facts *facts, struct error *err)
+{
+	const struct service *service;
+	struct address address;
+
+	if (address_parse(volume->host, &address, err) < 0)
+		return -1;
+	service = view_service(&facts->view, address.backend);
+	if (!service)
+		return error_set(err, ERR_INVALID_HOST, "backend '%s' is unknown",
+			address.backend);
+	if (!service->drover && !request->redelivered) {
+		log_info("volume has a place already volume=%s host=%s", volume->id,
+			volume->host);
+		return 0;
+	}
+	return dispatch(s, request, volume, service, err);
+}
+
+static int try_create(struct scheduler *s, const struct rpc_request *request,
+	struct volume *volume, const struct wish *wish, struct error *err)
+{
+	struct facts facts;
+	int rc;
+
+	if (check_wish(volume, wish, err) < 0 || facts_read(s, &facts, err) < 0)
+		return -1;
+	if (volume->host[0])
+		rc = dispatch_again(s, request, volume, &facts, err);
+	else if (scheduler_misses_reports(s, &facts.view, wish->target))
+		rc = STEP_WAIT;
+	else
+		rc = place(s, request, volume, wish, &facts, err);
+	facts_clear(&facts);
+	return rc;
+}
+
+/* ---- failing ---- */
+
+static int give_up(struct scheduler *s, const struct rpc_request *request,
+	const struct volume *volume, const struct error *why, struct error *err)
+{
+	bool no_place = why->code == ERR_NO_VALID_BACKEND ||
+		why->code == ERR_INVALID_HOST || why->code == ERR_NOT_SUPPORTED;
+
+	/* Another request's work is not this one's to declare failed. */
+	if (store_volume_idle(s->db, volume, "be created again", err) < 0)
+		return -1;
+	log_warning("volume not created volume=%s size_gib=%lld request=%s reason='%s'",
+		volume->id, (long long)volume->size_gib, request->request_id,
+		why->text);
+	return store_volume_create_failed(s->db, volume->id, request->request_id,
+		       no_place ? NO_VALID_BACKEND : NULL, err) < 0
+		? -1
+		: STEP_DONE;
+}
+
+static int create(struct scheduler *s, const struct rpc_request *request,
+	const struct wish *wish, struct error *err)
+{
+	struct volume volume;
+	struct error why;
+	int rc;
+
+	if (request_volume(s, request, &volume, err) < 0)
+		return -1;
+	if (strcmp(volume.status, "creating") != 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' is not to be created: its status is '%s'",
+			volume.id, volume.status);
+	rc = try_create(s, request, &volume, wish, &why);
+	if (rc == STEP_FAILED && !error_is_temporary(&why))
+		return give_up(s, request, &volume, &why, err);
+	if (rc == STEP_FAILED)
+		*err = why;
+	return rc;
+}
+
+int create_volume(
+	struct scheduler *s, const struct rpc_request *request, struct error *err)
+{
+	struct wish wish = { .zones = NULL };
+	int rc;
+
+	if (read_wish(request->args, &wish, err) < 0)
+		return -1;
+	rc = create(s, request, &wish, err);
+	free(wish.zones);
+	return rc;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scheduler.h - what the files of the scheduler share. */
+#ifndef SCHEDULER_SCHEDULER_H
+#define SCHEDULER_SCHEDULER_H
+
+#include <stdbool.h>
+
+#include <ev.h>
+
+#include "common/db.h"
+#include "common/json.h"
+#include "common/rpc.h"
+#include "common/settings.h"
+#include "common/store/volumes.h"
+#include "scheduler/held.h"
+#include "scheduler/placement.h"
+#include "scheduler/pools.h"
+
+struct scheduler {
+	struct loop *loop;
+	const struct settings *settings;
+	struct db *db;
+	struct rpc *rpc;
+	struct pools pools;
+	struct held held; /* requests that wait for reports */
+	ev_timer beat; /* heartbeat, or the next try to reach the database */
+	ev_timer again; /* for requests that wait */
+	double pause_s; /* until the next try to reach the database */
+	double said_at; /* when a line last told that the database is missing */
+	double asked_at; /* when reports were last asked for */
+	bool ready; /* the schema is current and our row is there */
+	bool stopping;
+	char log_level[8]; /* "INFO", as get_log_levels shows it */
+	char uuid[UUID_TEXT_SIZE];
+};
+
+/* What one decision rests on, read anew for each. */
+struct facts {
+	struct view view;
+	struct service *services;
+	struct reservation *reservations;
+};
+int facts_read(struct scheduler *s, struct facts *out, struct error *err);
+void facts_clear(struct facts *facts);
+
+/* Until this service is ready a request waits with ERR_DB_UNAVAILABLE. */
+int scheduler_check_ready(const struct scheduler *s, struct error *err);
+/* Should a request wait for the first report of a backend that could be its target? Then
+ * reports are asked for. target NULL: any backend. */
+bool scheduler_misses_reports(
+	struct scheduler *s, const struct view *view, const char *target);
+void scheduler_ask_for_reports(struct scheduler *s);
+
+/* Is it a failure after which the request is tried again? */
+bool error_is_temporary(const struct error *err);
+
+/* The members of a versioned object, or o itself when it is a plain one. */
+struct json_object *object_data(struct json_object *o);
+/* Member key of o when it is an object; NULL when it is missing or null. A wrong type is
+ * ERR_INVALID_INPUT. */
+int get_object_or_null(struct json_object *o, const char *key, struct json_object **out,
+	struct error *err);
+/* The volume that a request is about: its id in volume or request_spec, checked. */
+int request_volume_id(struct json_object *args, const char **out, struct error *err);
+/* Its row. ERR_VOLUME_NOT_FOUND. */
+int request_volume(struct scheduler *s, const struct rpc_request *request,
+	struct volume *out, struct error *err);
+/* Strings of a list, which may be missing or null: *out is malloc'd, ends with NULL, and
+ * its strings are borrowed; NULL for an empty list. */
+int get_strings(
+	struct json_object *o, const char *key, const char ***out, struct error *err);
+
+/* Steps of held.h. */
+int create_volume(
+	struct scheduler *s, const struct rpc_request *request, struct error *err);
+int migrate_volume(
+	struct scheduler *s, const struct rpc_request *request, struct error *err);
+
+/* The table of methods; its argument is the struct scheduler. */
+extern const struct rpc_method scheduler_methods[];
+
+#endif

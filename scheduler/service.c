@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scheduler/service.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/store/schema.h"
+#include "common/store/services.h"
+#include "common/text.h"
+#include "scheduler/scheduler.h"
+
+#define FIRST_PAUSE_S 0.5
+#define LONGEST_PAUSE_S 5.0
+#define HELD_PAUSE_S 1.0
+#define SAY_AGAIN_S 60
+#define ASK_AGAIN_S 2
+/* A backend without a row in services is forgotten this long after its last report. */
+#define FORGET_S 300
+
+/* ---- reports ---- */
+
+void scheduler_ask_for_reports(struct scheduler *s)
+{
+	AUTO(json_object_put) struct json_object *args = NULL;
+	double now = clock_seconds();
+	struct error err;
+
+	if (s->asked_at != 0 && now - s->asked_at < ASK_AGAIN_S)
+		return;
+	s->asked_at = now;
+	args = json_object_new_object();
+	if (rpc_fanout(s->rpc, VOLUME_BINARY, "publish_service_capabilities", "3.0",
+		    args, &err) < 0)
+		log_warning("cannot ask for reports reason='%s'", err.text);
+}
+
+static void on_ready(void *arg)
+{
+	struct scheduler *s = arg;
+
+	s->asked_at = 0;
+	scheduler_ask_for_reports(s);
+}
+
+static void forget_strangers(struct scheduler *s, const struct facts *facts)
+{
+	double now = clock_seconds();
+	size_t i = 0;
+
+	while (i < s->pools.count) {
+		const struct backend *b = &s->pools.backends[i];
+		double heard =
+			b->received_at > b->missed_at ? b->received_at : b->missed_at;
+
+		if (view_service(&facts->view, b->name) || now - heard < FORGET_S)
+			i++;
+		else
+			pools_forget(&s->pools, b->name);
+	}
+}
+
+/* ---- the row of this service ---- */
+
+static int become_ready(struct scheduler *s, struct error *err)
+{
+	const struct settings *settings = s->settings;
+
+	if (schema_check(s->db, err) < 0 ||
+		store_service_register(s->db, settings->host, SCHEDULER_BINARY,
+			settings->storage_availability_zone, SCHEDULER_RPC_VERSION,
+			s->uuid, err) < 0)
+		return -1;
+	s->ready = true;
+	log_info("service is up host=%s uuid=%s", settings->host, s->uuid);
+	return 0;
+}
+
+static int keep_alive(struct scheduler *s, struct error *err)
+{
+	struct facts facts;
+	int beaten;
+
+	if (!s->ready)
+		return become_ready(s, err);
+	beaten = store_service_beat(s->db, s->settings->host, SCHEDULER_BINARY, err);
+	if (beaten == 0) {
+		log_warning("the row of the service is gone, it is made again");
+		return become_ready(s, err);
+	}
+	if (beaten < 0 || facts_read(s, &facts, err) < 0)
+		return -1;
+	forget_strangers(s, &facts);
+	facts_clear(&facts);
+	return 0;
+}
+
+static void say_waiting(struct scheduler *s, const struct error *why)
+{
+	double now = clock_seconds();
+
+	if (s->said_at != 0 && now - s->said_at < SAY_AGAIN_S)
+		return;
+	s->said_at = now;
+	log_warning("waiting for the database reason='%s'", why->text);
+}
+
+static double next_pause(struct scheduler *s)
+{
+	double pause = s->pause_s;
+
+	s->pause_s *= 2;
+	if (s->pause_s > LONGEST_PAUSE_S)
+		s->pause_s = LONGEST_PAUSE_S;
+	return pause;
+}
+
+static void on_beat(EV_P_ ev_timer *watcher, int events)
+{
+	struct scheduler *s = watcher->data;
+	double pause = s->settings->report_interval;
+	struct error err;
+
+	if (keep_alive(s, &err) < 0) {
+		say_waiting(s, &err);
+		pause = next_pause(s);
+	} else {
+		if (s->said_at != 0)
+			log_info("the database is back");
+		s->said_at = 0;
+		s->pause_s = FIRST_PAUSE_S;
+	}
+	ev_timer_set(watcher, pause, 0.);
+	ev_timer_start(EV_A_ watcher);
+}
+
+static void on_held(EV_P_ ev_timer *watcher, int events)
+{
+	struct scheduler *s = watcher->data;
+
+	if (s->held.first)
+		held_retry(s);
+}
+
+/* ---- life ---- */
+
+static int open_rpc(struct scheduler *s, struct error *err)
+{
+	const struct rpc_service service = {
+		.topic = SCHEDULER_BINARY,
+		.server = s->settings->host,
+		.version = SCHEDULER_RPC_VERSION,
+		.methods = scheduler_methods,
+		.arg = s,
+	};
+
+	if (rpc_new(s->loop, &s->settings->rpc, &s->rpc, err) < 0)
+		return -1;
+	rpc_on_ready(s->rpc, on_ready, s);
+	return rpc_serve(s->rpc, &service, err);
+}
+
+int scheduler_new(struct loop *loop, const struct settings *settings,
+	struct scheduler **out, struct error *err)
+{
+	AUTO(scheduler_free) struct scheduler *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return error_no_memory(err);
+	s->loop = loop;
+	s->settings = settings;
+	s->pause_s = FIRST_PAUSE_S;
+	snprintf(s->log_level, sizeof(s->log_level), "%s",
+		settings->debug ? "DEBUG" : "INFO");
+	ev_timer_init(&s->beat, on_beat, 0., 0.);
+	s->beat.data = s;
+	ev_timer_init(&s->again, on_held, HELD_PAUSE_S, HELD_PAUSE_S);
+	s->again.data = s;
+	if (db_new(settings->conninfo, "drover-scheduler", &s->db, err) < 0 ||
+		open_rpc(s, err) < 0)
+		return -1;
+	ev_timer_start(loop_ev(loop), &s->beat);
+	ev_timer_start(loop_ev(loop), &s->again);
+	*out = steal(s);
+	return 0;
+}
+
+void scheduler_free(struct scheduler *s)
+{
+	if (!s)
+		return;
+	ev_timer_stop(loop_ev(s->loop), &s->beat);
+	ev_timer_stop(loop_ev(s->loop), &s->again);
+	rpc_free(s->rpc);
+	held_clear(&s->held);
+	pools_clear(&s->pools);
+	db_free(s->db);
+	free(s);
+}
+
+void scheduler_stop(struct scheduler *s)
+{
+	struct error err;
+
+	log_info("stopping");
+	s->stopping = true;
+	held_retry(s);
+	if (s->held.first)
+		log_error("stopping with %zu requests undecided", s->held.count);
+	rpc_stop(s->rpc);
+	if (s->ready && db_is_connected(s->db) &&
+		store_service_down(s->db, s->settings->host, SCHEDULER_BINARY,
+			s->settings->service_down_time, &err) < 0)
+		log_warning(
+			"cannot say that the service is down reason='%s'", err.text);
+	loop_quit(s->loop);
+}
