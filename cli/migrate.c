@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "cli/fields.h"
 #include "cli/versioned.h"
 #include "cli/watch.h"
 #include "common/store/migrations.h"
@@ -62,6 +63,25 @@ static int begin(struct cli *cli, struct volume *volume, const char *request_id,
 	return 0;
 }
 
+static void say_begun(
+	struct cli *cli, const struct volume *volume, const char *request_id)
+{
+	const char *target = cli->words[1];
+	struct json_object *o;
+
+	if (!cli_has(cli, OPT_JSON)) {
+		cli_say("volume '%s' is on its way to %s; 'drover watch %s' shows it",
+			volume_label(volume), target ? target : "the best backend",
+			volume_label(volume));
+		return;
+	}
+	o = json_object_new_object();
+	json_add_string(o, "volume_id", volume->id);
+	json_add_string(o, "request_id", request_id);
+	fields_text(o, "target", target ? target : "");
+	cli_json(o);
+}
+
 int verb_migrate(struct cli *cli, struct error *err)
 {
 	struct watched watched = {
@@ -83,10 +103,7 @@ int verb_migrate(struct cli *cli, struct error *err)
 		return -1;
 	if (cli_has(cli, OPT_WAIT))
 		return watch_report(cli, &watched, err);
-	cli_say("volume '%s' is on its way to %s; 'drover watch %s' shows it",
-		volume_label(&watched.volume),
-		cli->words[1] ? cli->words[1] : "the best backend",
-		volume_label(&watched.volume));
+	say_begun(cli, &watched.volume, request_id);
 	return 0;
 }
 

@@ -1,1 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+dist_man_MANS += \
+	docs/drover.1 \
+	docs/drover.conf.5 \
+	docs/drover-scheduler.8 \
+	docs/drover-volume-manager.8
+dist_doc_DATA = docs/drover.conf.sample
