@@ -12,6 +12,7 @@
 
 #define FIRST_PAUSE_S 0.2
 #define LONGEST_PAUSE_S 10.0
+#define WORKED_S 1.0
 
 void dialer_init(
 	struct dialer *d, const struct rpc_options *options, const char *purpose)
@@ -39,12 +40,15 @@ int dialer_dial(struct dialer *d, double timeout_s, double stall_s, struct broke
 
 void dialer_good(struct dialer *d, const struct broker *broker)
 {
-	if (d->failures || d->told[0])
+	if (d->failures)
 		log_info("broker is back for=%s broker=%s", d->purpose,
 			broker_name(broker));
+	if (!d->good_since)
+		d->good_since = clock_seconds();
 	d->failures = 0;
 	d->not_before = 0;
-	d->told[0] = '\0';
+	d->reason[0] = '\0';
+	d->told_count = 0;
 }
 
 /* Between 0.5 and 1, so that many daemons do not come back at the same moment. */
@@ -69,13 +73,31 @@ static double pause_after(const struct dialer *d)
 	return (pause < LONGEST_PAUSE_S ? pause : LONGEST_PAUSE_S) * jitter();
 }
 
+static bool was_told(struct dialer *d, const char *text)
+{
+	unsigned long hash = 5381;
+
+	for (const char *p = text; *p; p++)
+		hash = hash * 33 + (unsigned char)*p;
+	for (size_t i = 0; i < d->told_count; i++)
+		if (d->told[i] == hash)
+			return true;
+	if (d->told_count < ARRAY_SIZE(d->told))
+		d->told[d->told_count++] = hash;
+	return false;
+}
+
 void dialer_bad(struct dialer *d, const struct error *reason)
 {
+	double now = clock_seconds();
+	bool had_worked = d->good_since && now - d->good_since > WORKED_S;
+
 	d->failures++;
-	d->not_before = clock_seconds() + pause_after(d);
-	if (strcmp(d->told, reason->text) == 0)
+	d->good_since = 0;
+	d->not_before = now + (had_worked ? 0 : pause_after(d));
+	snprintf(d->reason, sizeof(d->reason), "%s", reason->text);
+	if (was_told(d, reason->text))
 		return;
-	snprintf(d->told, sizeof(d->told), "%s", reason->text);
 	log_warning("broker is away, trying again for=%s reason='%s'", d->purpose,
 		reason->text);
 }

@@ -2,7 +2,8 @@
 /* dialer.h - when and where to connect next.
  *
  * Takes the hosts in turn; after each round of failures it waits 0.2 s, then twice as long
- * each time up to 10 s, with jitter. Each different reason is logged once.
+ * each time up to 10 s, with jitter. A connection that had worked for a while is replaced
+ * at once. Each different reason is logged once.
  */
 #ifndef COMMON_DIALER_H
 #define COMMON_DIALER_H
@@ -10,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/auto.h"
 #include "common/error.h"
 
 struct broker;
@@ -23,8 +25,10 @@ struct dialer {
 	size_t next_host;
 	unsigned failures; /* since the last dialer_good() */
 	double not_before; /* clock_seconds() */
-	char told
-		[ERROR_TEXT_SIZE]; /* the last reason that was logged; "" when all is well */
+	double good_since; /* clock_seconds(); 0: not connected, or not known to work */
+	char reason[ERROR_TEXT_SIZE]; /* the last one, "" when all is well */
+	unsigned long told[16]; /* hashes of those logged; each host may have its own */
+	size_t told_count;
 };
 
 void dialer_init(

@@ -89,7 +89,7 @@ static int connect_within(struct publisher *p, double timeout_s, struct error *e
 static int not_connected(struct publisher *p, struct error *err)
 {
 	return error_set(err, ERR_BROKER, "the broker is away: %s",
-		p->dialer.told[0] ? p->dialer.told : "not connected");
+		p->dialer.reason[0] ? p->dialer.reason : "not connected");
 }
 
 int publisher_connect(struct publisher *p, struct error *err)

@@ -66,9 +66,10 @@ struct rpc_request {
 /* What a handler returns. */
 enum {
 	RPC_FAILED = -1, /* *err becomes the failure reply (a cast: one log line). With
-			    ERR_DB_UNAVAILABLE or ERR_DB_UNKNOWN the message is kept
-			    unacknowledged and given to the handler again later. */
-	RPC_DONE = 0, /* *result (may stay NULL) is the reply; owned by the callee */
+			    ERR_DB_UNAVAILABLE, ERR_DB_UNKNOWN or ERR_DB_RETRY the message
+			    is kept unacknowledged and given to the handler again after
+			    1 s, then up to 5 s; newer messages wait behind it. */
+	RPC_DONE = 0, /* *result (may stay NULL) is the reply; handed over */
 	RPC_LATER = 1, /* the handler will call rpc_reply() some time */
 };
 typedef int (*rpc_handler)(void *arg, const struct rpc_request *request,
@@ -118,8 +119,8 @@ int rpc_fanout(struct rpc *rpc, const char *topic, const char *method,
 void rpc_reply(struct rpc *rpc, const struct rpc_address *to,
 	struct json_object *result, const struct error *failure);
 
-/* For programs without a loop (the command line): one connection, blocking, bounded by
- * the options' time-outs. */
+/* For programs without a loop (the command line): connections of its own, blocking,
+ * bounded by the options' time-outs. */
 struct rpc_client;
 int rpc_client_open(
 	const struct rpc_options *options, struct rpc_client **out, struct error *err);

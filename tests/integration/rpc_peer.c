@@ -110,6 +110,7 @@ static int on_later(void *arg, const struct rpc_request *request,
 	struct peer *peer = arg;
 	double seconds;
 
+	say_called(request);
 	if (json_get_double_or(request->args, "seconds", 0.2, &seconds, err) < 0)
 		return RPC_FAILED;
 	peer->later = request->reply;

@@ -75,9 +75,9 @@ class Drover:
     def logged(self, text):
         return [line for line in self.log if text in line]
 
-    def wait_logged(self, text, timeout=20):
+    def wait_logged(self, text, timeout=20, count=1):
         deadline = time.monotonic() + timeout
-        while not self.logged(text):
+        while len(self.logged(text)) < count:
             assert time.monotonic() < deadline, "\n".join(self.log[-30:])
             time.sleep(0.05)
         return self.logged(text)
