@@ -151,6 +151,8 @@ static int read_context(
 		json_get_string_or(message, "_context_project_id", NULL,
 			&out->project_id, err) < 0)
 		return -1;
+	if (!out->request_id[0])
+		out->request_id = out->unique_id;
 	return json_get_bool_or(
 		message, "_context_is_admin", false, &out->is_admin, err);
 }
@@ -260,6 +262,20 @@ struct json_object *envelope_request(const char *method, const char *version,
 
 /* --- replies */
 
+/* Error texts may quote file names, and may be cut inside a character. */
+static void make_utf8(char *text)
+{
+	size_t left = strlen(text), size;
+
+	for (; left; text += size, left -= size) {
+		size = text_utf8_size(text, left);
+		if (!size) {
+			*text = '?';
+			size = 1;
+		}
+	}
+}
+
 /* The peer calls class(*args, **kwargs), and CinderException takes its text as the only
  * positional argument; "message" among the keywords would clash with it. */
 static char *failure_text(const struct error *failure)
@@ -268,12 +284,15 @@ static char *failure_text(const struct error *failure)
 	AUTO(json_object_put) struct json_object *o = json_object_new_object();
 	struct json_object *args = json_object_new_array();
 	struct json_object *kwargs = json_object_new_object();
+	char text[ERROR_TEXT_SIZE];
 
+	memcpy(text, failure->text, sizeof(text));
+	make_utf8(text);
 	json_add_string(o, "class", class->name);
 	json_add_string(o, "module", class->module);
-	json_add_string(o, "message", failure->text);
+	json_add_string(o, "message", text);
 	json_add(o, "tb", json_object_new_array());
-	json_object_array_add(args, json_object_new_string(failure->text));
+	json_object_array_add(args, json_object_new_string(text));
 	json_add(o, "args", args);
 	if (class->http)
 		json_add_int(kwargs, "code", class->http);

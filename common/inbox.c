@@ -125,19 +125,11 @@ static bool is_about_database(enum error_code code)
 static void answer(struct inbox *inbox, const struct rpc_request *request,
 	struct json_object *result, const struct error *failure)
 {
-	AUTO(json_object_put) struct json_object *reply = NULL;
-	char *body;
-
-	if (!request->reply.id[0]) {
-		if (failure)
-			log_warning("request failed method=%s request=%s reason='%s'",
-				request->method, request->request_id, failure->text);
-		return;
-	}
-	reply = envelope_reply(&request->reply, result, failure);
-	body = envelope_seal(reply);
-	if (body)
-		replies_send(inbox->replies, &request->reply, body);
+	if (request->reply.id[0])
+		replies_send(inbox->replies, &request->reply, result, failure);
+	else if (failure)
+		log_warning("request failed method=%s request=%s reason='%s'",
+			request->method, request->request_id, failure->text);
 }
 
 /* False when the message has to wait for the database. */

@@ -205,8 +205,8 @@ static int send_once(struct publisher *p, const struct publication *m, bool fano
 			broker_name(p->broker), p->blocked_why);
 	/* Fanout exchanges vanish with their last queue. */
 	if ((fanout &&
-		    broker_declare_exchange(
-			    p->broker, m->exchange, "fanout", false, true, err) < 0) ||
+		    broker_declare_exchange(p->broker, m->exchange, "fanout",
+			    p->options->transient_quorum, true, err) < 0) ||
 		broker_publish(p->broker, m, &number, err) < 0) {
 		lose(p, err);
 		return -1;

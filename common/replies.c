@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/envelope.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/publisher.h"
@@ -113,20 +114,34 @@ static void on_retry(EV_P_ ev_timer *watcher, int events)
 		ev_timer_stop(EV_A_ watcher);
 }
 
-void replies_send(struct replies *replies, const struct rpc_address *to, char *body)
+static int reply_new(const struct rpc_address *to, struct json_object *result,
+	const struct error *failure, struct reply **out)
 {
+	AUTO(json_object_put)
+	struct json_object *message = envelope_reply(to, result, failure);
 	AUTO(reply_free) struct reply *reply = calloc(1, sizeof(*reply));
+
+	if (reply)
+		reply->body = envelope_seal(message);
+	if (!reply || !reply->body)
+		return -1;
+	reply->to = *to;
+	reply->drop_at = clock_seconds() + KEEP_S;
+	*out = steal(reply);
+	return 0;
+}
+
+void replies_send(struct replies *replies, const struct rpc_address *to,
+	struct json_object *result, const struct error *failure)
+{
+	AUTO(reply_free) struct reply *reply = NULL;
 	struct error err;
 
-	if (!reply) {
+	if (reply_new(to, result, failure, &reply) < 0) {
 		log_error("reply dropped queue=%s id=%s reason='out of memory'",
 			to->queue, to->id);
-		free(body);
 		return;
 	}
-	reply->to = *to;
-	reply->body = body;
-	reply->drop_at = clock_seconds() + KEEP_S;
 	if (!replies->count && publish(replies, reply, &err) == 0)
 		return;
 	if (replies->count >= MOST_WAITING)

@@ -21,7 +21,8 @@ int replies_new(struct loop *loop, struct publisher *publisher, struct replies *
 void replies_free(struct replies *replies);
 DEFINE_AUTO(struct replies *, replies_free)
 
-/* Takes body (malloc'd). Sends it now unless others wait already. */
-void replies_send(struct replies *replies, const struct rpc_address *to, char *body);
+/* As rpc_reply(). Sends it now unless others wait already. */
+void replies_send(struct replies *replies, const struct rpc_address *to,
+	struct json_object *result, const struct error *failure);
 
 #endif

@@ -124,8 +124,8 @@ static int serve_fanout(
 	char exchange[ROUTING_KEY_SIZE];
 
 	if (name_fanout(exchange, s->topic, err) < 0 ||
-		broker_declare_exchange(broker, exchange, "fanout", false, true, err) <
-			0 ||
+		broker_declare_exchange(broker, exchange, "fanout", o->transient_quorum,
+			true, err) < 0 ||
 		broker_declare_queue(broker, &queue, err) < 0 ||
 		broker_bind(broker, s->fanout_queue, exchange, s->topic, err) < 0)
 		return -1;
@@ -347,13 +347,6 @@ int rpc_fanout(struct rpc *rpc, const char *topic, const char *method,
 void rpc_reply(struct rpc *rpc, const struct rpc_address *to,
 	struct json_object *result, const struct error *failure)
 {
-	AUTO(json_object_put) struct json_object *reply = NULL;
-	char *body;
-
-	if (!to->id[0])
-		return;
-	reply = envelope_reply(to, result, failure);
-	body = envelope_seal(reply);
-	if (body)
-		replies_send(rpc->replies, to, body);
+	if (to->id[0])
+		replies_send(rpc->replies, to, result, failure);
 }

@@ -349,6 +349,7 @@ static int read_options(struct peer *peer, int argc, char **argv, struct error *
 		{ "durable", no_argument, NULL, 'd' },
 		{ "auto-delete", no_argument, NULL, 'a' },
 		{ "quorum", no_argument, NULL, 'q' },
+		{ "transient-quorum", no_argument, NULL, 'Q' },
 		{ "tls", no_argument, NULL, 'T' },
 		{ "ca", required_argument, NULL, 'A' },
 		{ "cert", required_argument, NULL, 'C' },
@@ -387,6 +388,7 @@ static int read_options(struct peer *peer, int argc, char **argv, struct error *
 		o->durable |= c == 'd';
 		o->auto_delete |= c == 'a';
 		o->quorum |= c == 'q';
+		o->transient_quorum |= c == 'Q';
 		o->tls |= c == 'T';
 		o->tls_verify &= c != 'N';
 	}

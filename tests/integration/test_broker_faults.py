@@ -2,6 +2,8 @@
 """What a broker can do to us: be away, restart, close, cancel, block, hang. Each test
 has a real RabbitMQ whose life it controls."""
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -147,6 +149,23 @@ def test_a_large_message_does_not_hang_in_a_memory_alarm(rabbit, drover):
     finally:
         rabbit.ctl("set_vm_memory_high_watermark", "absolute", "512MB")
     deadline = time.monotonic() + 20
+    while drover.send(topic="t-one", server="server1", method="echo")["code"] != "none":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    works(rabbit, drover)
+
+
+def test_a_broker_that_hangs_never_hangs_us(rabbit, drover):
+    with open(f"{rabbit.directory}/rabbit/pid") as f:
+        node = int(f.read())
+    os.kill(node, signal.SIGSTOP)
+    try:
+        for pad in (0, 50000000):
+            sent = drover.send(topic="t-one", server="server1", method="echo", pad=pad)
+            assert sent["code"] == "broker" and sent["seconds"] < 5, sent
+    finally:
+        os.kill(node, signal.SIGCONT)
+    deadline = time.monotonic() + 30
     while drover.send(topic="t-one", server="server1", method="echo")["code"] != "none":
         assert time.monotonic() < deadline
         time.sleep(0.2)

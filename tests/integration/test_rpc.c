@@ -137,7 +137,8 @@ static int cast(
 	return rpc_cast(f->rpc, f->topic, "s1", true, method, "1.0", NULL, args, err);
 }
 
-static void a_thousand_casts_are_confirmed_within_a_second(void **state)
+/* About 0.2 s; one delayed acknowledgement of TCP for each would make it 40 s. */
+static void a_thousand_casts_are_confirmed_quickly(void **state)
 {
 	struct fixture *f = *state;
 	struct error err = { 0 };
@@ -145,7 +146,7 @@ static void a_thousand_casts_are_confirmed_within_a_second(void **state)
 
 	for (int i = 0; i < 1000; i++)
 		check(cast(f, "count", "x", &err), &err);
-	assert_true(clock_seconds() - began < 1);
+	assert_true(clock_seconds() - began < 4);
 	f->wanted = 1000;
 	run(f, 10);
 	assert_int_equal(f->seen, 1000);
@@ -244,7 +245,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-		TEST(a_thousand_casts_are_confirmed_within_a_second),
+		TEST(a_thousand_casts_are_confirmed_quickly),
 		TEST(all_three_ways_arrive),
 		TEST(a_cast_without_a_queue_is_unroutable),
 		TEST(messages_keep_their_order_while_the_database_is_away),

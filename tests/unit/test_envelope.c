@@ -229,6 +229,23 @@ static void a_failure_says_what_to_raise(void **state)
 	assert_string_equal(err.text, "host 'x' is down");
 }
 
+static void a_failure_is_utf8_whatever_its_text(void **state)
+{
+	const struct rpc_address to = { .queue = "q", .id = "1" };
+	AUTO(json_object_put) struct json_object *reply = NULL;
+	AUTO(json_object_put) struct json_object *again = NULL;
+	AUTO(free) char *body = NULL;
+	struct json_object *result;
+	struct error err = { 0 }, why = { 0 };
+
+	error_set(&why, ERR_BACKEND, "cannot open '\xff\xfeü\xc3'");
+	reply = envelope_reply(&to, NULL, &why);
+	body = envelope_seal(reply);
+	open_text(body, &again);
+	assert_int_equal(envelope_read_reply(again, "1", &result, &err), -1);
+	assert_string_equal(err.text, "cannot open '??ü?'");
+}
+
 static void an_answer_is_told_from_a_sign_of_life(void **state)
 {
 	const struct rpc_address to = { .queue = "q", .id = "1" };
@@ -290,6 +307,7 @@ int main(void)
 		cmocka_unit_test(our_request_comes_back_as_it_was_sent),
 		cmocka_unit_test(a_cast_carries_no_reply_keys_and_a_new_request_id),
 		cmocka_unit_test(a_failure_says_what_to_raise),
+		cmocka_unit_test(a_failure_is_utf8_whatever_its_text),
 		cmocka_unit_test(an_answer_is_told_from_a_sign_of_life),
 		cmocka_unit_test(versions_follow_the_minor_rule),
 		cmocka_unit_test(names_that_do_not_fit_are_refused),
