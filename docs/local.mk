@@ -4,4 +4,4 @@ dist_man_MANS += \
 	docs/drover.conf.5 \
 	docs/drover-scheduler.8 \
 	docs/drover-volume-manager.8
-dist_doc_DATA = docs/drover.conf.sample
+dist_doc_DATA = docs/architecture.md docs/drover.conf.sample
