@@ -170,12 +170,20 @@ static void consider(const struct view *view, const struct placement *request,
 	o->weight = weight;
 }
 
+/* The own backend without a pool is the own pool: who wants another one names it. */
+static bool is_excluded(const struct placement *request, const char *address)
+{
+	return request->exclude && address_matches(request->exclude, address);
+}
+
 static void consider_backend(const struct view *view, const struct placement *request,
 	const struct backend *b, struct outcome *o)
 {
 	const struct service *service = NULL;
 
-	if (request->target && !address_same_backend(request->target, b->name))
+	if (request->target &&
+		(!address_same_backend(request->target, b->name) ||
+			is_excluded(request, request->target)))
 		return;
 	service = view_service(view, b->name);
 	for (size_t i = 0; i < b->count; i++) {
@@ -183,8 +191,7 @@ static void consider_backend(const struct view *view, const struct placement *re
 
 		if (request->target && !address_matches(request->target, pool->address))
 			continue;
-		if (request->exclude &&
-			address_matches(request->exclude, pool->address))
+		if (is_excluded(request, pool->address))
 			continue;
 		consider(view, request, service, pool, o);
 	}
@@ -228,7 +235,7 @@ static int refuse_target(const struct view *view, const struct placement *reques
 	if (!b || !b->timestamp[0])
 		return error_set(err, ERR_INVALID_HOST,
 			"target '%s' has not reported its pools yet", target);
-	if (request->exclude && address_matches(target, request->exclude))
+	if (is_excluded(request, target))
 		return error_set(err, ERR_INVALID_HOST, "the volume is already on '%s'",
 			request->exclude);
 	return no_such_pool(b, target, err);

@@ -4,3 +4,5 @@ TESTS += tests/unit/test_placement
 
 tests_unit_test_placement_SOURCES = tests/unit/test_placement.c
 tests_unit_test_placement_LDADD = $(SCHEDULER_LIBS) $(CMOCKA_LIBS)
+
+EXTRA_DIST += tests/integration/test_scheduler.py

@@ -605,6 +605,9 @@ static void the_own_pool_is_never_the_target(void **state)
 		.size_gib = 1, .exclude = "k@far#b", .target = "k@far"
 	};
 
+	assert_no_choice(
+		f, &request, ERR_INVALID_HOST, "the volume is already on 'k@far#b'");
+	request.target = "k@far#a";
 	assert_chosen(f, &request, "k@far#a");
 	request.target = "k@far#b";
 	assert_no_choice(
