@@ -9,6 +9,8 @@
 #include "cli/show.h"
 
 #define LINE_EVERY_S 2
+#define PHASE_COLUMNS 10
+#define TEXT_COLUMNS 56 /* "100%  1023.9 MiB of 999.9 GiB  999.9 MiB/s  59:59 left" */
 
 static bool moves_bytes(const struct migration *m)
 {
@@ -72,16 +74,23 @@ static void draw_bar(int columns, int percent)
 	putchar(']');
 }
 
-/* "copying    [#####-----]  43%  880.0 MiB of 2.0 GiB  512.0 MiB/s  0:02 left" */
+/* "copying    [#####-----]  43%  880.0 MiB of 2.0 GiB  512.0 MiB/s  0:02 left"; the bar
+ * keeps its width whatever is said behind it. */
 static void draw(
 	struct progress *progress, const char *phase, int percent, const char *text)
 {
-	int room = terminal_width() - 16 - (int)strlen(text);
+	int width = terminal_width() - 1;
+	int bar = width - PHASE_COLUMNS - TEXT_COLUMNS - 4;
+	int left = width - PHASE_COLUMNS - 1;
 
-	printf("\r\033[K%-10s ", phase);
-	if (room >= 10)
-		draw_bar(room < 40 ? room : 40, percent);
-	printf(" %s", text);
+	printf("\r\033[K%-*.*s ", PHASE_COLUMNS, PHASE_COLUMNS, phase);
+	if (bar >= 8) {
+		bar = bar < 40 ? bar : 40;
+		draw_bar(bar, percent);
+		putchar(' ');
+		left -= bar + 3;
+	}
+	printf("%.*s", left > 0 ? left : 0, text);
 	fflush(stdout);
 	progress->drawn = true;
 }

@@ -69,14 +69,14 @@ struct json_object *show_volume_json(const struct volume *volume)
 	return o;
 }
 
-static void print_properties(const struct volume *volume,
-	struct json_object *attachments, struct json_object *metadata)
+static void print_properties(const struct volume *volume, const char *attached_to,
+	struct json_object *metadata)
 {
 	AUTO(table_free) struct table *t = TABLE("Property", "Value");
-	AUTO(free) char *attachments_text = json_text(attachments);
+	AUTO(free) char *attachments = text_format("[%s]", attached_to);
 	AUTO(free) char *metadata_text = json_text(metadata);
 
-	table_property(t, "attachments", attachments_text);
+	table_property(t, "attachments", attachments);
 	table_property(t, "availability_zone", text_or_none(volume->availability_zone));
 	table_property(t, "bootable", volume->bootable ? "True" : "False");
 	table_property(t, "created_at", text_or_none(volume->created_at));
@@ -100,29 +100,50 @@ static void print_properties(const struct volume *volume,
 	table_print(t, stdout);
 }
 
-int show_volume(struct cli *cli, const struct volume *volume, struct error *err)
+static int print_volume(struct cli *cli, const struct volume *volume,
+	const struct migration *last, struct error *err)
+{
+	AUTO(json_object_put) struct json_object *metadata = NULL;
+	char attached_to[512];
+
+	if (metadata_json(cli, volume->id, &metadata, err) < 0 ||
+		store_volume_attached_to(
+			cli->db, volume->id, attached_to, sizeof(attached_to), err) < 0)
+		return -1;
+	print_properties(volume, attached_to, metadata);
+	if (last && last->op.phase == PHASE_FAILED)
+		cli_say("last migration failed: %s", last->op.reason);
+	return 0;
+}
+
+static int print_volume_json(struct cli *cli, const struct volume *volume,
+	const struct migration *last, struct error *err)
 {
 	AUTO(json_object_put) struct json_object *attachments = NULL;
 	AUTO(json_object_put) struct json_object *metadata = NULL;
 	struct json_object *o;
-	struct migration last;
-	int migrated = store_migration_last(cli->db, volume->id, &last, err);
 
-	if (migrated < 0 || attachments_json(cli, volume->id, &attachments, err) < 0 ||
+	if (attachments_json(cli, volume->id, &attachments, err) < 0 ||
 		metadata_json(cli, volume->id, &metadata, err) < 0)
 		return -1;
-	if (!cli_has(cli, OPT_JSON)) {
-		print_properties(volume, attachments, metadata);
-		if (migrated && last.op.phase == PHASE_FAILED)
-			cli_say("last migration failed: %s", last.op.reason);
-		return 0;
-	}
 	o = show_volume_json(volume);
 	json_add(o, "attachments", steal(attachments));
 	json_add(o, "metadata", steal(metadata));
-	json_add(o, "last_migration", migrated ? show_migration_json(&last) : NULL);
+	json_add(o, "last_migration", last ? show_migration_json(last) : NULL);
 	cli_json(o);
 	return 0;
+}
+
+int show_volume(struct cli *cli, const struct volume *volume, struct error *err)
+{
+	struct migration last;
+	int migrated = store_migration_last(cli->db, volume->id, &last, err);
+
+	if (migrated < 0)
+		return -1;
+	if (cli_has(cli, OPT_JSON))
+		return print_volume_json(cli, volume, migrated ? &last : NULL, err);
+	return print_volume(cli, volume, migrated ? &last : NULL, err);
 }
 
 struct json_object *show_migration_json(const struct migration *m)
@@ -142,7 +163,7 @@ struct json_object *show_migration_json(const struct migration *m)
 	json_add_int(o, "copied_bytes", m->copied);
 	json_add_int(o, "skipped_bytes", m->skipped);
 	json_add_int(o, "checkpoint_bytes", m->checkpoint);
-	json_add_double(o, "rate_bytes_per_second", m->rate);
+	json_add_int(o, "rate_bytes_per_second", (int64_t)m->rate);
 	json_add_double(o, "age_seconds", m->age_s);
 	json_add_double(o, "copy_seconds", m->copy_s);
 	fields_text(o, "digest", m->digest);

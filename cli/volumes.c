@@ -13,7 +13,7 @@
 #include "common/store/operations.h"
 
 #define SIZE_GIB_MAX (16384 * 1024)
-#define CREATE_WAIT_S 60
+#define CREATE_WAIT_S 30
 #define REMOVE_WAIT_S 10
 
 static int create_size(const char *text, int64_t *out, struct error *err)

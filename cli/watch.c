@@ -146,7 +146,7 @@ static void say_moved(const struct watched *watched, const struct migration *m)
 	double seconds = m->copy_s > 0.001 ? m->copy_s : 0.001;
 
 	text_size(size, (uint64_t)m->size_bytes);
-	if (strcmp(m->route, "copy") != 0) {
+	if (m->copied == 0) {
 		cli_say("volume '%s' (%s) moved from %s to %s in %.1f s", name, size,
 			m->source, m->target, m->age_s);
 		return;
@@ -164,7 +164,8 @@ static int ended_badly(
 
 	if (m->op.phase == PHASE_CANCELLED)
 		return error_set(err, ERR_CANCELLED,
-			"the migration of '%s' was cancelled: %s", name, m->op.reason);
+			"the migration of '%s' was cancelled; the volume is where it was",
+			name);
 	return error_set(err, ERR_BACKEND, "volume '%s' was not migrated: %s", name,
 		m->op.reason[0] ? m->op.reason : "no reason is known");
 }

@@ -12,5 +12,6 @@ include tests/copy.mk
 include tests/scheduler.mk
 include tests/manager.mk
 include tests/harness.mk
+include tests/cli.mk
 
 check_PROGRAMS += $(integration_tests)
