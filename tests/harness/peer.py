@@ -82,9 +82,13 @@ class Peer:
             import cinder.exception  # noqa: F401  the classes that failures become
             import oslo_messaging
             from oslo_config import cfg
+            from oslo_messaging._metrics import client as metrics
 
             conf = cfg.ConfigOpts()
             conf([], project="drover-test", default_config_files=[])
+            # This release reads these from conf but registers them elsewhere.
+            conf.register_opts(metrics.oslo_messaging_metrics,
+                               group="oslo_messaging_metrics")
             self._transport = oslo_messaging.get_rpc_transport(
                 conf, url=self.cloud.transport_url,
                 allowed_remote_exmods=["cinder.exception"])
@@ -103,8 +107,8 @@ class Peer:
         import oslo_messaging
 
         target = oslo_messaging.Target(topic=topic, version=version.split(".")[0] + ".0")
-        client = oslo_messaging.RPCClient(self.transport(), target,
-                                          timeout=timeout or self.timeout)
+        client = oslo_messaging.get_rpc_client(self.transport(), target,
+                                               timeout=timeout or self.timeout)
         return client.prepare(version=version, server=server)
 
     def scheduler(self, version="3.0"):

@@ -11,7 +11,10 @@ from conftest import SRCDIR
 
 POINTS = fault_points(SRCDIR)
 # Points that a migration by route copy does not pass, and where they are walked instead.
-ELSEWHERE = {}
+ELSEWHERE = {
+    "create.made": "test_crashes_of_create_and_delete",
+    "migrate.roll_back": "test_a_crash_in_the_roll_back",
+}
 
 
 def ended_well(cloud, volume, digest, deadline=60):
@@ -105,38 +108,40 @@ def test_a_request_waits_for_a_manager_that_is_down(cloud):
 
 
 def test_it_goes_on_from_the_checkpoint(make_cloud, request):
-    cloud = make_cloud(drover={"checkpoint_bytes": str(64 << 20)})
+    cloud = make_cloud(drover={"checkpoint_bytes": str(4 << 20)})
     request.node.drover_cloud = cloud
     volume = cloud.create(1, "resumes")
     cloud.fill(volume, [(n * (64 << 20), 1 << 20) for n in range(16)])
     digest = cloud.digest(volume)
-    cloud.points.hold("copy.checkpoint")
+    third = f"{cloud.tmp}/third"
+    cloud.manager.restart({"DROVER_FAULTS": f"copy.checkpoint#3=hold:{third}"})
+    cloud.wait_ready()
     cloud.migrate(volume, wait=False)
-    cloud.points.reached("copy.checkpoint")
-    # Let some checkpoints pass, then hold again.
-    cloud.points.release()
-    first = cloud.wait_for(lambda: cloud.migration(volume)["checkpoint"], 30,
-                           "a checkpoint is written")
-    cloud.points.hold("copy.checkpoint")
-    try:
-        cloud.points.reached("copy.checkpoint", 10)
-        at = cloud.migration(volume)["checkpoint"]
-        assert at >= first
-        cloud.kill_worker()
-        assert cloud.migration(volume)["checkpoint"] >= at
-    finally:
-        cloud.points.release()
+    cloud.wait_for(lambda: os.path.exists(third), 30, "the third checkpoint is near")
+    at = cloud.migration(volume)["checkpoint"]
+    assert at > 0
+    assert at < 1 << 30
+    cloud.kill_worker()
+    open(f"{third}.go", "w").close()
     done = ended_well(cloud, volume, digest)
-    assert done["epoch"] >= 2
-    # The second run did not write all 16 MiB again.
-    assert done["checkpoint"] == done["size_bytes"]
+    assert done["epoch"] == 2 and done["checkpoint"] == done["size_bytes"]
+    # The second worker wrote only what lies behind the checkpoint.
+    assert 0 < _copied_by_last_worker(cloud, volume) <= (16 << 20) - (3 << 20)
+
+
+def _copied_by_last_worker(cloud, volume):
+    lines = [line for line in cloud.manager.log().splitlines()
+             if "volume copied" in line and volume in line]
+    return int(lines[-1].split("copied=")[1].split()[0])
 
 
 def test_crashes_of_create_and_delete(cloud):
-    for point in ("file.create.sized", "file.create.recorded", "file.create.renamed"):
+    for point in ("make.planned", "file.create.sized", "file.create.recorded",
+                  "file.create.renamed", "create.made"):
         cloud.points.hold(point)
         name = f"created-{point}"
-        cloud.drover("create", 1, "--name", name, "--host", "server1@fast#fast")
+        cloud.drover("create", 1, "--name", name, "--host", "server1@fast#fast",
+                     "--no-wait")
         cloud.points.reached(point)
         cloud.kill_worker()
         cloud.points.release()
@@ -146,11 +151,34 @@ def test_crashes_of_create_and_delete(cloud):
         for point2 in ("garbage.renamed", "garbage.removed"):
             if cloud.sql1("select 1 from volumes where id = %s and not deleted", volume):
                 cloud.points.hold(point2)
-                cloud.drover("delete", volume)
+                cloud.drover("delete", volume, "--no-wait")
                 cloud.points.reached(point2)
                 cloud.kill_worker()
                 cloud.points.release()
                 cloud.leftovers()
+
+
+@pytest.mark.parametrize("victim", ["worker", "manager"])
+def test_a_crash_in_the_roll_back(cloud, victim):
+    volume, digest = held_migration(cloud, "copy.written", f"roll-back-{victim}")
+    cloud.points.hold("migrate.roll_back")
+    cloud.drover("cancel", volume)
+    cloud.points.release("copy.written")
+    cloud.points.reached("migrate.roll_back")
+    worker = cloud.worker()
+    if victim == "worker":
+        cloud.kill_worker(worker)
+    else:
+        cloud.manager.kill()
+        cloud.wait_for(lambda: worker not in cloud.workers(), 10, "the worker is gone")
+        cloud.manager.start()
+    cloud.points.release()
+    assert cloud.finished(volume)["phase"] == "cancelled"
+    row = cloud.volume(volume)
+    assert (row["status"], row["migration_status"]) == ("available", None)
+    assert row["host"] == "server1@fast#fast"
+    assert cloud.digest(volume) == digest
+    cloud.leftovers()
 
 
 @pytest.mark.parametrize("crash", [True, False], ids=["crash", "clean"])

@@ -24,15 +24,13 @@ def spoil(cloud, volume, how):
         cloud.sql("update services set frozen = true where host = 'server1@slow'")
     elif how == "wrong status":
         cloud.sql("update volumes set status = 'error' where id = %s", volume)
-    elif how == "group":
-        cloud.sql("alter table volumes disable trigger all")
+    elif how == "replicated":
         cloud.sql("update volumes set replication_status = 'enabled' where id = %s", volume)
-        cloud.sql("alter table volumes enable trigger all")
     elif how == "full":
         cloud.sql("update volumes set size = 100000000 where id = %s", volume)
     elif how == "down":
         cloud.sql(
-            "insert into services (created_at, updated_at, deleted, host, binary, topic,"
+            "insert into services (created_at, updated_at, deleted, host, \"binary\", topic,"
             " report_count, disabled, availability_zone, rpc_current_version,"
             " object_current_version, uuid, frozen) values"
             " (now() - interval '1 day', now() - interval '1 day', false, 'server9@far',"
@@ -60,9 +58,9 @@ REFUSED = [
     ("down", "server9@far#far", ["server9@far"]),
     ("disabled", "server1@slow#slow", ["disabled"]),
     ("frozen", "server1@slow#slow", ["frozen"]),
-    ("full", "server1@slow#slow", ["free", "capacity", "space", "full", "GiB"]),
+    ("full", "server1@slow#slow", ["free", "capacity", "space", "full", "GiB", "too large"]),
     ("wrong status", "server1@slow#slow", ["error", "status"]),
-    ("group", "server1@slow#slow", ["replicat"]),
+    ("replicated", "server1@slow#slow", ["replicat"]),
 ]
 
 
