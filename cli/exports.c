@@ -8,6 +8,7 @@
 #include "cli/table.h"
 #include "common/store/exports.h"
 #include "common/store/operations.h"
+#include "common/store/services.h"
 
 #define EXPORT_WAIT_S 30
 
@@ -90,6 +91,38 @@ static int find_connected(struct cli *cli, const char *volume_id, const char *pe
 	return count < 0 ? -1 : 0;
 }
 
+/* Nobody would open it: better said at once than after the wait. */
+static int check_manager(
+	struct cli *cli, const struct volume *volume, struct error *err)
+{
+	struct address address;
+	struct service service;
+	int found;
+
+	if (!volume->host[0] || address_parse(volume->host, &address, NULL) < 0)
+		return 0; /* the store refuses it with its own reason */
+	found = store_service_get(cli->db, address.backend,
+		cli->settings->service_down_time, &service, err);
+	if (found < 0 || (found && service.up))
+		return found < 0 ? -1 : 0;
+	return error_set(err, ERR_INVALID_HOST,
+		"volume '%s' cannot be connected: the volume manager of '%s' is down",
+		volume_label(volume), address.backend);
+}
+
+static int find_or_want(struct cli *cli, const struct volume *volume, const char *peer,
+	char id[UUID_TEXT_SIZE], struct error *err)
+{
+	int found = find_connected(cli, volume->id, peer, id, err);
+
+	if (found != 0)
+		return found < 0 ? -1 : 0;
+	if (check_manager(cli, volume, err) < 0)
+		return -1;
+	return store_export_connect(
+		cli->db, volume->id, peer, cli_has(cli, OPT_READ_ONLY), id, err);
+}
+
 int verb_connect(struct cli *cli, struct error *err)
 {
 	char peer[256] = "localhost";
@@ -98,19 +131,13 @@ int verb_connect(struct cli *cli, struct error *err)
 	struct volume volume;
 	struct export export;
 	struct error ignored;
-	int found;
 
 	gethostname(peer, sizeof(peer) - 1);
 	if (cli_volume(cli, cli->words[0], &volume, err) < 0 ||
 		db_listen(cli->db, DONE_CHANNEL, err) < 0)
 		return -1;
 	cli_catch_interrupt();
-	found = find_connected(cli, volume.id, peer, id, err);
-	if (found < 0)
-		return -1;
-	if (!found &&
-		store_export_connect(cli->db, volume.id, peer,
-			cli_has(cli, OPT_READ_ONLY), id, err) < 0)
+	if (find_or_want(cli, &volume, peer, id, err) < 0)
 		return -1;
 	if (wait_open(cli, id, &export, err) < 0) {
 		/* Nobody will use it: it must not be opened later. */
