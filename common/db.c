@@ -2,6 +2,8 @@
 #include "common/db.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,10 @@
 #include "common/text.h"
 
 #define CONNECT_SECONDS 5.0
+/* Well above the server's own statement_timeout (5 s). */
+#define ANSWER_SECONDS 15.0
+/* Schema files set a longer one. */
+#define SCRIPT_SECONDS 90.0
 #define RETRY_SECONDS 1.0
 #define COMMIT_TRIES 5
 #define MAX_PREPARED 256
@@ -50,11 +56,11 @@ int db_new(const char *conninfo, const char *application, struct db **out,
 	return 0;
 }
 
+/* in_transaction stays: the body of a transaction must not go on outside of it. */
 static void disconnect(struct db *db)
 {
 	PQfinish(db->conn);
 	db->conn = NULL;
-	db->in_transaction = false;
 	db->prepared_count = 0;
 }
 
@@ -119,7 +125,7 @@ static void on_notice(void *arg, const PGresult *notice)
 /* One line of libpq's often several. */
 static int set_unavailable(struct db *db, const char *doing, struct error *err)
 {
-	const char *text = db->conn ? PQerrorMessage(db->conn) : "no memory";
+	const char *text = db->conn ? PQerrorMessage(db->conn) : "no answer in time";
 	size_t length = strcspn(text, "\n");
 
 	error_set(err, ERR_DB_UNAVAILABLE, "%s: %.*s", doing, (int)length, text);
@@ -128,24 +134,19 @@ static int set_unavailable(struct db *db, const char *doing, struct error *err)
 	return -1;
 }
 
+/* 0, or -1 when nothing happened until the deadline. */
 static int wait_socket(PGconn *conn, PostgresPollingStatusType want, double deadline)
 {
-	double left = deadline - clock_seconds();
-	struct timespec timeout;
-	fd_set fds;
-	int fd = PQsocket(conn);
+	struct pollfd fd = { .fd = PQsocket(conn),
+		.events = want == PGRES_POLLING_READING ? POLLIN : POLLOUT };
+	int ready;
 
-	if (left <= 0 || fd < 0 || fd >= FD_SETSIZE)
-		return -1;
-	timeout.tv_sec = (time_t)left;
-	timeout.tv_nsec = (long)((left - (double)timeout.tv_sec) * 1e9);
-	FD_ZERO(&fds);
-	FD_SET(fd, &fds);
-	return pselect(fd + 1, want == PGRES_POLLING_READING ? &fds : NULL,
-		       want == PGRES_POLLING_WRITING ? &fds : NULL, NULL, &timeout,
-		       NULL) > 0
-		? 0
-		: -1;
+	do {
+		double left = deadline - clock_seconds();
+
+		ready = left > 0 ? poll(&fd, 1, (int)(left * 1000) + 1) : 0;
+	} while (ready < 0 && errno == EINTR);
+	return ready > 0 ? 0 : -1;
 }
 
 /* PQconnectdb bounds each host's connect_timeout but rounds it up to two seconds for
@@ -159,7 +160,9 @@ static int connect_bounded(struct db *db, struct error *err)
 	double deadline = clock_seconds() + CONNECT_SECONDS;
 
 	db->conn = PQconnectStartParams(keys, values, 1);
-	if (!db->conn || PQstatus(db->conn) == CONNECTION_BAD)
+	if (!db->conn)
+		return error_no_memory(err);
+	if (PQstatus(db->conn) == CONNECTION_BAD)
 		return set_unavailable(db, "cannot connect to the database", err);
 	PQsetNoticeReceiver(db->conn, on_notice, db);
 	while (state != PGRES_POLLING_OK) {
@@ -175,39 +178,6 @@ static int connect_bounded(struct db *db, struct error *err)
 			return set_unavailable(
 				db, "cannot connect to the database", err);
 	}
-	return 0;
-}
-
-static int listen_on(struct db *db, const char *channel, struct error *err)
-{
-	AUTO(free) char *sql = text_format("listen %s", channel);
-
-	if (!sql)
-		return error_no_memory(err);
-	return db_script(db, sql, err);
-}
-
-int db_connect(struct db *db, struct error *err)
-{
-	if (db_is_connected(db))
-		return 0;
-	if (db->in_transaction) {
-		disconnect(db);
-		return error_set(err, ERR_DB_UNAVAILABLE,
-			"the connection to the database broke in a transaction");
-	}
-	disconnect(db);
-	if (clock_seconds() < db->next_try)
-		return error_set(err, ERR_DB_UNAVAILABLE, "the database is away");
-	if (connect_bounded(db, err) < 0)
-		return -1;
-	db->generation++;
-	db->next_try = 0;
-	for (unsigned i = 0; i < MAX_CHANNELS && db->channels[i]; i++)
-		if (listen_on(db, db->channels[i], err) < 0)
-			return -1;
-	if (db->on_connect)
-		db->on_connect(db->on_connect_arg);
 	return 0;
 }
 
@@ -252,14 +222,8 @@ static int set_failed(
 	const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	enum error_code code = code_of(state);
 
-	if (PQstatus(db->conn) != CONNECTION_OK) {
-		bool was_open = db->in_transaction;
-
-		set_unavailable(db, "lost the connection to the database", err);
-		/* So that the body of a transaction cannot go on outside of it. */
-		db->in_transaction = was_open;
-		return -1;
-	}
+	if (PQstatus(db->conn) != CONNECTION_OK)
+		return set_unavailable(db, "lost the connection to the database", err);
 	error_set(err, code, "the database refused a statement: %s [%s] in '%.60s'",
 		primary ? primary : PQresultErrorMessage(result), state ? state : "?",
 		sql);
@@ -268,8 +232,87 @@ static int set_failed(
 	return -1;
 }
 
-/* Bounded like the connection: statement_timeout ends the statement at the server, and
- * tcp_user_timeout with keepalives ends the wait for a server that vanished. */
+/* The answer to what was sent. statement_timeout and keepalives do not end the wait for a
+ * server whose processes are stopped, or for a COMMIT that no standby confirms. NULL when
+ * none came; the connection is closed then, for an answer may come yet. */
+static PGresult *get_answer(struct db *db, int sent, double seconds)
+{
+	double deadline = clock_seconds() + seconds;
+	AUTO(PQclear) PGresult *answer = NULL;
+	PGresult *next;
+
+	while (sent) {
+		while (PQisBusy(db->conn)) {
+			if (wait_socket(db->conn, PGRES_POLLING_READING, deadline) <
+				0) {
+				disconnect(db);
+				return NULL;
+			}
+			if (!PQconsumeInput(db->conn))
+				break;
+		}
+		next = PQgetResult(db->conn);
+		if (!next)
+			break;
+		/* What follows an error is that the connection closed. */
+		if (answer && PQresultStatus(answer) == PGRES_FATAL_ERROR) {
+			PQclear(next);
+			continue;
+		}
+		PQclear(answer);
+		answer = next;
+	}
+	return steal(answer);
+}
+
+static PGresult *send_script(struct db *db, const char *sql, double seconds)
+{
+	return get_answer(db, PQsendQuery(db->conn, sql), seconds);
+}
+
+static int script(struct db *db, const char *sql, double seconds, struct error *err)
+{
+	AUTO(PQclear) PGresult *result = send_script(db, sql, seconds);
+
+	if (PQresultStatus(result) != PGRES_COMMAND_OK &&
+		PQresultStatus(result) != PGRES_TUPLES_OK)
+		return set_failed(db, result, sql, err);
+	return 0;
+}
+
+static int listen_on(struct db *db, const char *channel, struct error *err)
+{
+	AUTO(free) char *sql = text_format("listen %s", channel);
+
+	if (!sql)
+		return error_no_memory(err);
+	return script(db, sql, ANSWER_SECONDS, err);
+}
+
+int db_connect(struct db *db, struct error *err)
+{
+	if (db_is_connected(db))
+		return 0;
+	if (db->in_transaction)
+		return error_set(err, ERR_DB_UNAVAILABLE,
+			"the connection to the database broke in a transaction");
+	disconnect(db);
+	if (clock_seconds() < db->next_try)
+		return error_set(err, ERR_DB_UNAVAILABLE, "the database is away");
+	if (connect_bounded(db, err) < 0)
+		return -1;
+	db->generation++;
+	db->next_try = 0;
+	for (unsigned i = 0; i < MAX_CHANNELS && db->channels[i]; i++)
+		if (listen_on(db, db->channels[i], err) < 0) {
+			disconnect(db);
+			return -1;
+		}
+	if (db->on_connect)
+		db->on_connect(db->on_connect_arg);
+	return 0;
+}
+
 static int ensure_prepared(
 	struct db *db, const char *sql, int count, char name[24], struct error *err)
 {
@@ -283,7 +326,9 @@ static int ensure_prepared(
 	snprintf(name, 24, "s%u", i);
 	if (i < db->prepared_count)
 		return 1;
-	AUTO(PQclear) PGresult *result = PQprepare(db->conn, name, sql, count, NULL);
+	AUTO(PQclear)
+	PGresult *result = get_answer(
+		db, PQsendPrepare(db->conn, name, sql, count, NULL), ANSWER_SECONDS);
 	if (PQresultStatus(result) != PGRES_COMMAND_OK)
 		return set_failed(db, result, sql, err);
 	db->prepared[db->prepared_count++] = sql;
@@ -303,9 +348,12 @@ static int execute(struct db *db, const char *sql, PGresult **rows, struct error
 	prepared = ensure_prepared(db, sql, count, name, err);
 	if (prepared < 0)
 		return -1;
-	result = prepared
-		? PQexecPrepared(db->conn, name, count, params + 1, NULL, NULL, 0)
-		: PQexecParams(db->conn, sql, count, NULL, params + 1, NULL, NULL, 0);
+	result = get_answer(db,
+		prepared ? PQsendQueryPrepared(
+				   db->conn, name, count, params + 1, NULL, NULL, 0)
+			 : PQsendQueryParams(db->conn, sql, count, NULL, params + 1,
+				   NULL, NULL, 0),
+		ANSWER_SECONDS);
 	switch (PQresultStatus(result)) {
 	case PGRES_COMMAND_OK:
 	case PGRES_TUPLES_OK:
@@ -336,23 +384,19 @@ int db_run_params(struct db *db, const char *sql, struct error *err,
 
 int db_script(struct db *db, const char *sql, struct error *err)
 {
-	AUTO(PQclear) PGresult *result = NULL;
-
 	if (db_connect(db, err) < 0)
 		return -1;
-	result = PQexec(db->conn, sql);
-	if (PQresultStatus(result) != PGRES_COMMAND_OK &&
-		PQresultStatus(result) != PGRES_TUPLES_OK)
-		return set_failed(db, result, sql, err);
-	return 0;
+	return script(db, sql, SCRIPT_SECONDS, err);
 }
 
 static int begin(struct db *db, bool synchronous, struct error *err)
 {
 	assert(!db->in_transaction);
-	if (db_script(db,
-		    synchronous ? "begin" : "begin; set local synchronous_commit = off",
-		    err) < 0)
+	if (db_connect(db, err) < 0 ||
+		script(db,
+			synchronous ? "begin"
+				    : "begin; set local synchronous_commit = off",
+			ANSWER_SECONDS, err) < 0)
 		return -1;
 	db->in_transaction = true;
 	return 0;
@@ -362,11 +406,11 @@ static void roll_back(struct db *db)
 {
 	struct error ignored;
 
+	db->in_transaction = false;
 	if (db_is_connected(db))
-		db_script(db, "rollback", &ignored);
+		script(db, "rollback", ANSWER_SECONDS, &ignored);
 	else
 		disconnect(db);
-	db->in_transaction = false;
 	if (db->conn && PQtransactionStatus(db->conn) != PQTRANS_IDLE)
 		disconnect(db);
 }
@@ -378,7 +422,8 @@ static int commit(struct db *db, struct error *err)
 	bool ok;
 
 	db->warned = false;
-	result = PQexec(db->conn, "commit");
+	if (db->conn)
+		result = send_script(db, "commit", ANSWER_SECONDS);
 	db->commits++;
 	db->commit_seconds += clock_seconds() - started;
 	db->in_transaction = false;
@@ -395,7 +440,7 @@ static int commit(struct db *db, struct error *err)
 		return set_failed(db, result, "commit", err);
 	disconnect(db);
 	return error_set(err, ERR_DB_UNKNOWN, "the outcome of a commit is unknown: %s",
-		ok ? "it may not be replicated" : "the connection broke");
+		ok ? "it may not be replicated" : "no answer came");
 }
 
 static int transact(struct db *db, bool synchronous,
