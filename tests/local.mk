@@ -8,6 +8,7 @@ integration_tests =
 include tests/conf.mk
 include tests/rpc.mk
 include tests/db.mk
+include tests/store.mk
 include tests/copy.mk
 include tests/scheduler.mk
 include tests/manager.mk

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+store_fixture = \
+	tests/integration/schema_fixture.h \
+	tests/integration/store_fixture.c tests/integration/store_fixture.h
+
+integration_tests += \
+	tests/integration/test_db \
+	tests/integration/test_db_lost
+
+tests_integration_test_db_SOURCES = \
+	tests/integration/test_db.c tests/integration/schema_fixture.h
+tests_integration_test_db_LDADD = $(UNIT_LIBS) -lpthread
+tests_integration_test_db_lost_SOURCES = tests/integration/test_db_lost.c \
+	tests/integration/relay.c tests/integration/relay.h \
+	tests/integration/schema_fixture.h
+tests_integration_test_db_lost_LDADD = $(UNIT_LIBS) -lpthread
