@@ -340,7 +340,11 @@ class Cloud:
         returns its row."""
         if self.reflinks and not clone and "--force-host-copy" not in options:
             options += ("--force-host-copy",)
+        before = self.migration(volume)
         self.drover("migrate", volume, *([target] if target else []), *options)
+        self.wait_for(lambda: (m := self.migration(volume)) and
+                      m["id"] != (before or {}).get("id"), deadline,
+                      f"the migration of {volume} is admitted or refused")
         return self.finished(volume, deadline) if wait else self.migration(volume)
 
     def migration(self, volume):

@@ -224,7 +224,9 @@ def test_two_managers_of_one_name(make_cloud, request):
     """The second says so and waits; when the first is gone it takes over."""
     cloud = make_cloud()
     request.node.drover_cloud = cloud
-    second = Daemon(cloud, "second", "manager", ["--config-file", cloud.config])
+    path = cloud.write_config("second.conf", default={"state_path": f"{cloud.tmp}/state2"})
+    os.mkdir(f"{cloud.tmp}/state2")
+    second = Daemon(cloud, "second", "manager", ["--config-file", path])
     second.start()
     try:
         processes.wait_for(lambda: "server1@fast" in second.log() and second.running(), 30,
@@ -232,7 +234,11 @@ def test_two_managers_of_one_name(make_cloud, request):
         volume = cloud.create(1, "one-owner")
         assert cloud.migrate(volume)["phase"] == "done"
         cloud.manager.stop()
-        assert cloud.migrate(volume, "server1@fast#fast")["phase"] == "done"
+        processes.wait_for(lambda: cloud.drover("migrate", volume, "server1@fast#fast",
+                                                check=False).returncode == 0, 60,
+                           "the second manager takes the backends over")
+        cloud.wait_for(lambda: cloud.volume(volume)["host"] == "server1@fast#fast", 40,
+                       "the second manager has migrated the volume")
         cloud.leftovers()
     finally:
         second.stop()

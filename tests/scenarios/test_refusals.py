@@ -174,6 +174,7 @@ def test_a_connection_is_refused_while_it_runs(cloud, peer, running):
     import cinder.exception
 
     connector = captured("volume-initialize_connection")["message"]["args"]["connector"]
+    connector["nbd"] = True
     with pytest.raises(cinder.exception.InvalidVolume):
         peer.volume().call(peer.context(), "initialize_connection",
                            volume=peer.volume_object(running), connector=connector)
