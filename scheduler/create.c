@@ -234,9 +234,10 @@ static int give_up(struct scheduler *s, const struct rpc_request *request,
 		: STEP_DONE;
 }
 
-static int create(struct scheduler *s, const struct rpc_request *request,
-	const struct wish *wish, struct error *err)
+int create_volume(
+	struct scheduler *s, const struct rpc_request *request, struct error *err)
 {
+	struct wish wish = { .zones = NULL };
 	struct volume volume;
 	struct error why;
 	int rc;
@@ -247,23 +248,13 @@ static int create(struct scheduler *s, const struct rpc_request *request,
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' is not to be created: its status is '%s'",
 			volume.id, volume.status);
-	rc = try_create(s, request, &volume, wish, &why);
+	rc = read_wish(request->args, &wish, &why);
+	if (rc == 0)
+		rc = try_create(s, request, &volume, &wish, &why);
+	free(wish.zones);
 	if (rc == STEP_FAILED && !error_is_temporary(&why))
 		return give_up(s, request, &volume, &why, err);
 	if (rc == STEP_FAILED)
 		*err = why;
-	return rc;
-}
-
-int create_volume(
-	struct scheduler *s, const struct rpc_request *request, struct error *err)
-{
-	struct wish wish = { .zones = NULL };
-	int rc;
-
-	if (read_wish(request->args, &wish, err) < 0)
-		return -1;
-	rc = create(s, request, &wish, err);
-	free(wish.zones);
 	return rc;
 }

@@ -19,17 +19,25 @@ struct move {
 };
 
 /* The older form of the request says host, which may be a dictionary. */
-static int read_target(struct json_object *args, const char **out, struct error *err)
+static int read_host(struct json_object *args, const char **out, struct error *err)
 {
 	struct json_object *host = NULL;
 
-	if (json_get_string_or(args, "backend", NULL, out, err) < 0)
-		return -1;
-	if (*out || !json_object_object_get_ex(args, "host", &host) || !host)
+	if (!json_object_object_get_ex(args, "host", &host) || !host)
 		return 0;
 	if (json_object_is_type(host, json_type_object))
 		return json_get_string(host, "host", out, err);
 	return json_get_string(args, "host", out, err);
+}
+
+static int read_target(struct json_object *args, const char **out, struct error *err)
+{
+	if (json_get_string_or(args, "backend", NULL, out, err) < 0 ||
+		(!*out && read_host(args, out, err) < 0))
+		return -1;
+	if (*out && !**out)
+		*out = NULL;
+	return 0;
 }
 
 static int read_move(struct json_object *args, struct move *out, struct error *err)
@@ -236,10 +244,12 @@ int migrate_volume(
 	struct error why;
 	int rc;
 
-	if (read_move(request->args, &m, err) < 0 ||
-		request_volume(s, request, &m.volume, err) < 0)
+	if (request_volume(s, request, &m.volume, err) < 0)
 		return -1;
-	rc = try_move(&m, &why);
+	/* Also a malformed request is taken back, when it is clear whose it is. */
+	rc = read_move(request->args, &m, &why);
+	if (rc == 0)
+		rc = try_move(&m, &why);
 	if (rc == STEP_FAILED && !error_is_temporary(&why))
 		return refuse(&m, &why, err);
 	if (rc == STEP_FAILED)

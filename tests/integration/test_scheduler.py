@@ -413,6 +413,14 @@ def test_a_volume_that_fits_nowhere_is_in_error(lab, size, columns, changes, rea
     assert lab.row(volume)["host"] is None
 
 
+def test_a_malformed_creation_is_in_error(lab):
+    for changes in ({"target": 5}, {"image_id": ["x"]}, {"target": "a@b\0"}):
+        volume = lab.volume(status="creating")
+        lab.create(volume, **changes)
+        lab.wait(lambda: lab.row(volume)["status"] == "error", "it is in error")
+        assert lab.row(volume)["host"] is None
+
+
 def test_a_service_without_a_queue_fails_the_creation(lab):
     lab.add_service("server3@gone", drover=False)
     lab.report("server3@gone", {"g": {}})
@@ -440,6 +448,7 @@ def test_only_a_volume_that_is_creating_is_created(lab):
     ("server1@slow#slow", "server1@slow#slow"),
     ("server1@slow", "server1@slow#slow"),
     ("server1@fast#b", "server1@fast#b"),
+    ("", "server1@fast#b"),
     (None, "server1@fast#b"),  # not its own pool, and not another manager's
 ])
 def test_a_migration_is_admitted(lab, target, chosen):
@@ -543,12 +552,27 @@ def test_a_volume_of_a_python_cinder_volume_is_handed_on(lab):
     assert lab.operation(volume) is None
 
 
-@pytest.mark.parametrize("changes", [
-    {"backend": 5}, {"backend": ["server1@slow"]}, {"force_copy": "yes"},
-    {"volume": 7}, {"volume": {"versioned_object.data": {"id": "'; drop table volumes"}}},
-    {"volume": None, "request_spec": None}, {"backend": "server1@slow\0"},
+@pytest.mark.parametrize("changes, reason", [
+    ({"backend": 5}, "'backend' is not a string"),
+    ({"backend": ["server1@slow"]}, "'backend' is not a string"),
+    ({"backend": "server1@slow\0"}, "'backend' holds a NUL"),
+    ({"force_copy": "yes"}, "'force_copy' is not true or false"),
 ])
-def test_a_malformed_request_changes_nothing(lab, changes):
+def test_a_malformed_request_is_refused(lab, changes, reason):
+    volume = lab.volume("server1@fast#a")
+    lab.peer.admit(volume)
+    arguments = {**lab.peer.migrate_arguments(volume, "server1@slow"), **changes}
+    lab.peer.scheduler("3.3").cast(lab.peer.context(), "migrate_volume", **arguments)
+    row = lab.wait(lambda: lab.operation(volume), "it is refused")
+    assert row["phase"] == "failed" and reason in row["reason"]
+    assert lab.row(volume)["migration_status"] is None
+
+
+@pytest.mark.parametrize("changes", [
+    {"volume": 7}, {"volume": {"versioned_object.data": {"id": "'; drop table volumes"}}},
+    {"volume": None, "request_spec": None}, {"request_spec": []},
+])
+def test_a_request_for_nobody_changes_nothing(lab, changes):
     volume = lab.volume("server1@fast#a")
     lab.peer.admit(volume)
     before = lab.row(volume)
@@ -616,12 +640,13 @@ def test_a_request_during_an_outage_of_the_database_is_kept(servers, lab):
 
 
 def test_after_a_restart_of_the_broker_it_asks_again(servers, lab):
-    servers[1].restart()
     lab.peer.close()
+    servers[1].restart()
     lab.broker = pika.BlockingConnection(pika.URLParameters(
         lab.cloud.transport_url.replace("rabbit://", "amqp://")))
     lab.channel = lab.broker.channel()
     volume = lab.volume("server1@fast#a")
     lab.wait(lambda: lab.peer.queue_length("cinder-scheduler") is not None,
              "it serves again")
+    lab.beat()
     assert lab.migrated(volume, "server1@slow")["phase"] == "queued"
