@@ -187,6 +187,9 @@ void settings_free(struct settings *settings)
 {
 	struct whole *w = container_of(settings, struct whole, settings);
 
+	if (!settings)
+		return;
+
 	for (size_t i = 0; i < ARRAY_SIZE(section_tables); i++)
 		conf_clear(section_tables[i].options, section_tables[i].count, w);
 	rabbit_url_clear(&settings->rpc.url);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,16 +114,14 @@ static void on_exit_of(struct ev_loop *ev, ev_child *watcher, int events)
 }
 
 /* Between fork and exec: no allocation, no log. */
-static void __attribute__((noreturn)) become_worker(
-	const char *path, char *const *argv, int fd, enum child_kind kind, pid_t parent)
+static void __attribute__((noreturn))
+become_worker(const char *path, char *const *argv, int fd, pid_t parent)
 {
 	loop_child_signals();
-	if (kind != CHILD_EXPORT) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		/* The parent may have died before the call took effect. */
-		if (getppid() != parent)
-			_exit(WORK_FAILED);
-	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* The parent may have died before the call took effect. */
+	if (getppid() != parent)
+		_exit(WORK_FAILED);
 	if (fd == WORK_FD)
 		fcntl(fd, F_SETFD, 0);
 	else if (dup2(fd, WORK_FD) < 0)
@@ -169,7 +168,7 @@ static int spawn(
 	child->pid = fork();
 	if (child->pid == 0)
 		become_worker(manager->worker_path, (char *const *)(uintptr_t)argv,
-			pair[1], child->kind, parent);
+			pair[1], parent);
 	close(pair[1]);
 	if (child->pid < 0) {
 		close(pair[0]);
@@ -227,16 +226,64 @@ unsigned children_stop(struct manager *manager, int signum)
 	unsigned left = 0;
 
 	for (struct child *c = manager->children; c; c = c->next) {
-		if (c->kind == CHILD_EXPORT)
-			continue;
 		kill(c->pid, signum);
 		left++;
 	}
 	return left;
 }
 
+static void watch_free(struct watch *watch)
+{
+	struct watch **p = &watch->manager->watches;
+
+	while (*p && *p != watch)
+		p = &(*p)->next;
+	if (*p)
+		*p = watch->next;
+	ev_io_stop(loop_ev(watch->manager->loop), &watch->io);
+	close(watch->fd);
+	free(watch);
+}
+
+static void on_ended(struct ev_loop *ev, ev_io *watcher, int events)
+{
+	struct watch *watch = watcher->data;
+	struct manager *manager = watch->manager;
+
+	watch_free(watch);
+	manager_scan_in(manager, 0);
+}
+
+int watch_process(struct manager *manager, const char *id, pid_t pid, struct error *err)
+{
+	struct watch *watch;
+
+	for (watch = manager->watches; watch; watch = watch->next)
+		if (strcmp(watch->id, id) == 0)
+			return 0;
+	watch = calloc(1, sizeof(*watch));
+	if (!watch)
+		return error_no_memory(err);
+	watch->fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (watch->fd < 0) {
+		free(watch);
+		return error_set_errno(
+			err, ERR_IO, "cannot watch process %d", (int)pid);
+	}
+	watch->manager = manager;
+	snprintf(watch->id, sizeof(watch->id), "%s", id);
+	ev_io_init(&watch->io, on_ended, watch->fd, EV_READ);
+	watch->io.data = watch;
+	ev_io_start(loop_ev(manager->loop), &watch->io);
+	watch->next = manager->watches;
+	manager->watches = watch;
+	return 0;
+}
+
 void children_free(struct manager *manager)
 {
+	while (manager->watches)
+		watch_free(manager->watches);
 	while (manager->children) {
 		struct child *child = manager->children;
 

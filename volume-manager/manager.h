@@ -59,6 +59,15 @@ struct child {
 	size_t used;
 };
 
+/* A process that is not our child: the server of an export. */
+struct watch {
+	struct watch *next;
+	struct manager *manager;
+	char id[UUID_TEXT_SIZE];
+	int fd; /* pidfd: readable when the process has ended */
+	ev_io io;
+};
+
 struct manager {
 	const struct program *program;
 	const struct settings *settings;
@@ -72,6 +81,7 @@ struct manager {
 	int state_fd; /* holds the lock on state_path */
 	char *worker_path;
 	struct child *children;
+	struct watch *watches;
 	unsigned running; /* operations */
 	bool schema_ok, stopping;
 	double next_line; /* one log line a minute while something is awaited */
@@ -102,7 +112,10 @@ struct managed *manager_find(struct manager *manager, const char *address);
 int child_start(struct manager *manager, enum child_kind kind, const char *id,
 	const struct operation *op, struct error *err);
 struct child *child_find(struct manager *manager, enum child_kind kind, const char *id);
-/* SIGTERM to all workers but exports. Returns how many are left. */
+/* Scan when this process ends; a second call for the same id and process is nothing. */
+int watch_process(
+	struct manager *manager, const char *id, pid_t pid, struct error *err);
+/* A signal to all workers. Returns how many are left. */
 unsigned children_stop(struct manager *manager, int signum);
 void children_free(struct manager *manager);
 

@@ -77,15 +77,9 @@ static int start_garbage(
 static int close_export(
 	struct manager *manager, const struct export *export, struct error *err)
 {
-	const struct child *child = child_find(manager, CHILD_EXPORT, export->id);
-
-	if (child) {
-		kill(child->pid, SIGKILL);
-		return 0; /* its end leads here again */
-	}
 	if (process_is((pid_t) export->pid, export->pid_start)) {
 		kill((pid_t) export->pid, SIGKILL);
-		manager_scan_in(manager, 0.02);
+		manager_scan_in(manager, 0.01);
 		return 0;
 	}
 	log_info("export closed id=%s export=%s", export->volume_id, export->id);
@@ -95,14 +89,16 @@ static int close_export(
 static int keep_export(
 	struct manager *manager, const struct export *export, struct error *err)
 {
+	bool open = strcmp(export->state, "open") == 0;
+
+	/* One that is being opened ends by itself; its end leads here again. */
 	if (child_find(manager, CHILD_EXPORT, export->id))
 		return 0;
 	if (strcmp(export->state, "closing") == 0)
 		return close_export(manager, export, err);
-	if (strcmp(export->state, "open") == 0 &&
-		process_is((pid_t) export->pid, export->pid_start))
-		return 0;
-	if (strcmp(export->state, "open") == 0)
+	if (open && process_is((pid_t) export->pid, export->pid_start))
+		return watch_process(manager, export->id, (pid_t) export->pid, err);
+	if (open)
 		log_warning("export is started again id=%s export=%s",
 			export->volume_id, export->id);
 	return child_start(manager, CHILD_EXPORT, export->id, NULL, err);
@@ -177,8 +173,8 @@ void scan_child_ended(struct manager *manager, const struct child *child, int st
 	if (child->kind == CHILD_OPERATION && !clean &&
 		store_operation_delay(manager->db, &child->op, delay, &err) < 0)
 		log_warning("%s", err.text);
-	if (child->kind == CHILD_EXPORT)
-		delay = clean || WIFSIGNALED(status) ? 0 : 1.0;
+	if (child->kind == CHILD_EXPORT && !clean)
+		delay = 1.0;
 	if (child->kind != CHILD_STATS)
 		manager_scan_in(manager, delay);
 }

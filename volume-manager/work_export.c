@@ -3,13 +3,14 @@
  * to the manager's life: who has a volume connected does not notice a restart. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -100,8 +101,12 @@ static int become_nbdkit(struct work *work, const struct export *export,
 	return error_set_errno(err, ERR_BACKEND, "cannot run '%s'", nbdkit);
 }
 
-static int serve(struct work *work, struct export *export, struct error *err)
+/* In the process that stays. Returns only when it is not wanted any more or failed. */
+static int serve(
+	struct work *work, struct export *export, int report, struct error *err)
 {
+	const struct timespec nap = { .tv_nsec = 1000000 };
+	pid_t parent = getppid();
 	struct endpoint endpoint;
 	AUTO(fd) int fd = -1;
 	int wanted;
@@ -116,30 +121,67 @@ static int serve(struct work *work, struct export *export, struct error *err)
 		return wanted;
 	log_info("volume exported id=%s export=%s port=%lld peer=%s", export->volume_id,
 		export->id, (long long)export->port, export->peer);
+	/* nbdkit with a passed socket ends with the process that is its parent when it
+	 * starts (seen with 1.32), so that one must be gone before. */
+	close(report);
+	while (getppid() == parent)
+		nanosleep(&nap, NULL);
 	return become_nbdkit(work, export, &endpoint, fd, err);
+}
+
+static void __attribute__((noreturn))
+stay(struct work *work, struct export *export, int report)
+{
+	bool is_new = strcmp(export->state, "wanted") == 0;
+	struct error err, ignored;
+
+	setsid();
+	if (serve(work, export, report, &err) == 0)
+		_exit(WORK_DONE);
+	log_error("cannot export volume '%s': %s", export->volume_id, err.text);
+	/* A new one has failed; one that was open before is tried again by the manager. */
+	if (is_new && store_export_closed(work->db, export->id, err.text, &ignored) < 0)
+		log_error("%s", ignored.text);
+	_exit(WORK_FAILED);
+}
+
+/* Until the process that stays has written that it is open, or has ended. */
+static int wait_for_report(int report)
+{
+	char byte;
+
+	while (read(report, &byte, 1) < 0 && errno == EINTR)
+		;
+	return WORK_DONE;
 }
 
 int work_export(struct work *work, const char *id)
 {
 	struct export export;
-	struct error err, ignored;
-	int found;
+	struct error err;
+	int report[2];
+	pid_t pid;
+	int found =
+		work_sure(work, store_export_get(work->db, id, &export, &err), &err);
 
-	setsid();
-	prctl(PR_SET_PDEATHSIG, 0);
-	found = work_sure(work, store_export_get(work->db, id, &export, &err), &err);
 	if (found < 0)
 		return log_error("%s", err.text), WORK_FAILED;
 	if (!found ||
 		(strcmp(export.state, "wanted") != 0 &&
 			strcmp(export.state, "open") != 0))
 		return WORK_DONE;
-	if (serve(work, &export, &err) == 0)
-		return WORK_DONE;
-	log_error("cannot export volume '%s': %s", export.volume_id, err.text);
-	/* A new one has failed; one that was open before is tried again by the manager. */
-	if (strcmp(export.state, "wanted") == 0 &&
-		store_export_closed(work->db, id, err.text, &ignored) < 0)
-		log_error("%s", ignored.text);
-	return WORK_FAILED;
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return log_error("cannot make a pipe: %s", strerror(errno)),
+		       WORK_FAILED;
+	/* The connection to the database goes with the child; this process only waits. */
+	pid = fork();
+	if (pid < 0)
+		return log_error("cannot fork: %s", strerror(errno)), WORK_FAILED;
+	if (pid == 0) {
+		close(report[0]);
+		stay(work, &export, report[1]);
+	}
+	close(report[1]);
+	wait_for_report(report[0]);
+	_exit(WORK_DONE);
 }

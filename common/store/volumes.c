@@ -193,7 +193,7 @@ static int insert_message(
 		" select $2, v.project_id, $3, 'VOLUME', v.id,"
 		" 'VOLUME_VOLUME_001_' || $4, 'ERROR', localtimestamp, false,"
 		" localtimestamp + interval '30 days', $4, '001'"
-		" from public.volumes v where v.id = $1";
+		" from public.volumes v where v.id = $1 and v.project_id is not null";
 	char id[UUID_TEXT_SIZE];
 
 	uuid_make(id);
