@@ -3,7 +3,6 @@
 """What ./demo shows: a volume with a file system in it moves to another backend."""
 import argparse
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import processes  # noqa: E402
 from cloud import GIB, MIB, Cloud, digest_of  # noqa: E402
 
 SIZE_GIB = 2
-FILES = 24
+FILES = 16
 FILE_SIZE = 16 * MIB
 VOLUME = "family-photos"
 
@@ -44,7 +43,7 @@ class Demo:
         os.mkdir(folder)
         for n in range(FILES):
             with open(f"{folder}/photo-{n:02}.raw", "wb") as f:
-                f.write(random.randbytes(FILE_SIZE))
+                f.write(os.urandom(FILE_SIZE))
         with open(f"{folder}/README.txt", "w") as f:
             f.write("These files lived on one backend and now live on another.\n")
         with open(image, "wb") as f:
