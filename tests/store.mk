@@ -14,3 +14,15 @@ tests_integration_test_db_lost_SOURCES = tests/integration/test_db_lost.c \
 	tests/integration/relay.c tests/integration/relay.h \
 	tests/integration/schema_fixture.h
 tests_integration_test_db_lost_LDADD = $(UNIT_LIBS) -lpthread
+
+# The functions of store/, a file of tests for each part of a volume's life.
+integration_tests += \
+	tests/integration/test_store_check \
+	tests/integration/test_store_migrations
+
+tests_integration_test_store_check_SOURCES = \
+	tests/integration/test_store_check.c $(store_fixture)
+tests_integration_test_store_check_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_migrations_SOURCES = \
+	tests/integration/test_store_migrations.c $(store_fixture)
+tests_integration_test_store_migrations_LDADD = $(UNIT_LIBS) -lpthread
