@@ -323,10 +323,17 @@ int store_operation_move_locked(struct db *db, struct operation *op, enum phase 
 		" finished_at = case when $5::bool then clock_timestamp() end"
 		" where id = $1::uuid and epoch = $2::bigint and phase = $3"
 		" and finished_at is null";
-	const struct phase_step *step = phase_step_find(op->kind, op->phase, to);
-	enum phase from = op->phase;
+	const struct phase_step *step;
+	enum phase from;
 	int count;
 
+	/* An earlier call has moved the struct on. Did its commit move the row? */
+	if (op->phase == to && store_operation_lock(db, op, err) < 0)
+		return -1;
+	if (op->phase == to)
+		return 0;
+	from = op->phase;
+	step = phase_step_find(op->kind, from, to);
 	assert(step);
 	if (!why)
 		why = step->why;
