@@ -18,7 +18,8 @@ tests_integration_test_db_lost_LDADD = $(UNIT_LIBS) -lpthread
 # The functions of store/, a file of tests for each part of a volume's life.
 integration_tests += \
 	tests/integration/test_store_check \
-	tests/integration/test_store_migrations
+	tests/integration/test_store_migrations \
+	tests/integration/test_store_work
 
 tests_integration_test_store_check_SOURCES = \
 	tests/integration/test_store_check.c $(store_fixture)
@@ -26,3 +27,6 @@ tests_integration_test_store_check_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_migrations_SOURCES = \
 	tests/integration/test_store_migrations.c $(store_fixture)
 tests_integration_test_store_migrations_LDADD = $(UNIT_LIBS) -lpthread
+tests_integration_test_store_work_SOURCES = \
+	tests/integration/test_store_work.c $(store_fixture)
+tests_integration_test_store_work_LDADD = $(UNIT_LIBS)
