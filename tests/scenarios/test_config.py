@@ -49,6 +49,8 @@ MALFORMED = [
     f"{n}-{t.split(chr(10))[-2][:20]}" for n, (t, _, _) in enumerate(MALFORMED)])
 @pytest.mark.parametrize("program", ["scheduler", "manager"])
 def test_malformed_configuration(idle, program, text, line, word):
+    if "[database]" not in text:
+        text += "[database]\nconnection = postgresql+psycopg2://x@127.0.0.1/none\n"
     path = idle.write_config("malformed.conf", text=text)
     result = run(idle, program, "--config-file", path)
     assert result.returncode == 2, result
