@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/store/operations.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -334,7 +333,11 @@ int store_operation_move_locked(struct db *db, struct operation *op, enum phase 
 		return 0;
 	from = op->phase;
 	step = phase_step_find(op->kind, from, to);
-	assert(step);
+	if (!step)
+		return error_set(err, ERR_FENCED,
+			"operation '%s' is in phase '%s', from where it cannot become "
+			"'%s'",
+			op->id, phase_name(from), phase_name(to));
 	if (!why)
 		why = step->why;
 	count = db_run(db, sql, err, op->id, NUM(op->epoch), phase_name(from),
