@@ -19,7 +19,9 @@ tests_integration_test_db_lost_LDADD = $(UNIT_LIBS) -lpthread
 integration_tests += \
 	tests/integration/test_store_check \
 	tests/integration/test_store_migrations \
-	tests/integration/test_store_work
+	tests/integration/test_store_work \
+	tests/integration/test_store_switch \
+	tests/integration/test_store_back
 
 tests_integration_test_store_check_SOURCES = \
 	tests/integration/test_store_check.c $(store_fixture)
@@ -30,3 +32,9 @@ tests_integration_test_store_migrations_LDADD = $(UNIT_LIBS) -lpthread
 tests_integration_test_store_work_SOURCES = \
 	tests/integration/test_store_work.c $(store_fixture)
 tests_integration_test_store_work_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_switch_SOURCES = \
+	tests/integration/test_store_switch.c $(store_fixture)
+tests_integration_test_store_switch_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_back_SOURCES = \
+	tests/integration/test_store_back.c $(store_fixture)
+tests_integration_test_store_back_LDADD = $(UNIT_LIBS)
