@@ -21,7 +21,9 @@ integration_tests += \
 	tests/integration/test_store_migrations \
 	tests/integration/test_store_work \
 	tests/integration/test_store_switch \
-	tests/integration/test_store_back
+	tests/integration/test_store_back \
+	tests/integration/test_store_volumes \
+	tests/integration/test_store_services
 
 tests_integration_test_store_check_SOURCES = \
 	tests/integration/test_store_check.c $(store_fixture)
@@ -38,3 +40,9 @@ tests_integration_test_store_switch_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_back_SOURCES = \
 	tests/integration/test_store_back.c $(store_fixture)
 tests_integration_test_store_back_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_volumes_SOURCES = \
+	tests/integration/test_store_volumes.c $(store_fixture)
+tests_integration_test_store_volumes_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_services_SOURCES = \
+	tests/integration/test_store_services.c $(store_fixture)
+tests_integration_test_store_services_LDADD = $(UNIT_LIBS)
