@@ -479,9 +479,9 @@ static int read_all(struct whole *w, struct error *err)
 		conf_convert(&w->host_option, w->host_option.fallback, w, err) < 0)
 		return -1;
 	if (check_default(w, err) < 0 || check_backend_names(s, err) < 0 ||
-		check_database(w, err) < 0 || make_rpc(w, err) < 0)
+		make_rpc(w, err) < 0 || check_drover(w, err) < 0)
 		return -1;
-	return check_drover(w, err);
+	return check_database(w, err);
 }
 
 int settings_load(const char *const *paths, size_t count, struct settings **out,

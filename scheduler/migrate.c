@@ -111,10 +111,16 @@ static int cast_migrate(const struct move *m, const struct address *source,
 		m->request->request_id, args, err);
 }
 
-static int admit(const struct move *m, const struct pool *pool, struct error *err)
+static int admit(const struct move *m, const struct view *view, const struct pool *pool,
+	struct error *err)
 {
-	const struct migration_request request = migration_request(m, pool->address);
+	struct migration_request request = migration_request(m, pool->address);
 	enum admission admission;
+
+	/* Below zero: a pool of unknown size takes everything. */
+	request.room_gib = capacity_weight(&pool->capacity, true);
+	request.room_known = request.room_gib >= 0;
+	request.seen_gib = view_load(view, pool->address);
 
 	if (store_migration_admit(m->s->db, &request, &admission, err) < 0)
 		return -1;
@@ -167,7 +173,7 @@ static int move_with(const struct move *m, const struct facts *facts, struct err
 	if (choose(m, facts, source, &pool, err) < 0)
 		return -1;
 	if (source->drover)
-		return admit(m, pool, err);
+		return admit(m, &facts->view, pool, err);
 	if (cast_migrate(m, &address, pool, err) < 0)
 		return -1;
 	log_info("migration handed on volume=%s from=%s to=%s request=%s", m->volume.id,

@@ -99,13 +99,32 @@ static double promised_to(const struct view *view, const char *address)
 	return sum;
 }
 
+/* What the rows say is on the pool; 0 when they say nothing. */
+double view_load(const struct view *view, const char *address)
+{
+	for (size_t i = 0; i < view->load_count; i++)
+		if (strcmp(view->load[i].pool, address) == 0)
+			return (double)view->load[i].size_gib;
+	return 0;
+}
+
+/* What the pool's last report cannot know. */
+static double unreported(const struct view *view, const struct pool *pool)
+{
+	double promised = promised_to(view, pool->address);
+	double newer = view_load(view, pool->address) - pool->capacity.provisioned -
+		pool->capacity.placed;
+
+	return newer > promised ? newer : promised;
+}
+
 static void judge(const struct view *view, const struct placement *request,
 	const struct service *service, struct pool *pool, struct verdict *out)
 {
 	const char *why = refuse_service(service, request);
 
 	memset(out, 0, sizeof(*out));
-	pool->capacity.promised = promised_to(view, pool->address);
+	pool->capacity.promised = unreported(view, pool);
 	if (!why)
 		why = refuse_pool(pool, request);
 	if (why)

@@ -23,6 +23,8 @@ struct view {
 	size_t service_count;
 	const struct reservation *reservations;
 	size_t reservation_count;
+	const struct pool_load *load;
+	size_t load_count;
 	double capacity_weight_multiplier;
 };
 
@@ -41,6 +43,8 @@ struct placement {
 int placement_choose(const struct view *view, const struct placement *request,
 	struct pool **out, const struct service **service, struct error *err);
 
+/* GiB on a pool as the rows say. */
+double view_load(const struct view *view, const char *address);
 /* The volume service of a backend; NULL when there is none. */
 const struct service *view_service(const struct view *view, const char *backend);
 /* Would its pools count if they were reported? */

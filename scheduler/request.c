@@ -29,23 +29,27 @@ void facts_clear(struct facts *facts)
 {
 	free(facts->services);
 	free(facts->reservations);
+	free(facts->load);
 	*facts = (struct facts) { .services = NULL };
 }
 
 int facts_read(struct scheduler *s, struct facts *out, struct error *err)
 {
 	struct facts f = { .view.pools = &s->pools };
-	int services, reservations;
+	int services, reservations, load;
 
 	services = store_service_list(
 		s->db, s->settings->service_down_time, &f.services, err);
 	if (services < 0)
 		return -1;
 	reservations = store_migration_reservations(s->db, &f.reservations, err);
-	if (reservations < 0) {
+	load = reservations < 0 ? -1 : store_pool_load(s->db, &f.load, err);
+	if (load < 0) {
 		facts_clear(&f);
 		return -1;
 	}
+	f.view.load = f.load;
+	f.view.load_count = (size_t)load;
 	f.view.services = f.services;
 	f.view.service_count = (size_t)services;
 	f.view.reservations = f.reservations;

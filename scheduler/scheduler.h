@@ -39,6 +39,7 @@ struct facts {
 	struct view view;
 	struct service *services;
 	struct reservation *reservations;
+	struct pool_load *load;
 };
 int facts_read(struct scheduler *s, struct facts *out, struct error *err);
 void facts_clear(struct facts *facts);

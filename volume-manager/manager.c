@@ -256,6 +256,7 @@ static void on_look(struct ev_loop *ev, ev_timer *watcher, int events)
 static void on_rescan(struct ev_loop *ev, ev_timer *watcher, int events)
 {
 	manager_scan(watcher->data);
+	manager_find_lost(watcher->data);
 }
 
 static void on_soon(struct ev_loop *ev, ev_timer *watcher, int events)

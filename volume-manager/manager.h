@@ -121,6 +121,8 @@ void children_free(struct manager *manager);
 
 /* scan.c */
 void manager_scan(struct manager *manager);
+/* Requests that nobody took up: their volumes are set back. */
+void manager_find_lost(struct manager *manager);
 /* A worker has ended. */
 void scan_child_ended(struct manager *manager, const struct child *child, int status);
 
@@ -134,6 +136,7 @@ void reports_take(struct manager *manager, const char *backend, const char *text
 struct json_object *reports_capabilities(struct managed *managed);
 
 /* methods.c */
+/* Their argument is the struct managed that serves them. */
 extern const struct rpc_method manager_methods[];
 /* Answers to initialize_connection that became possible. */
 void methods_answer(struct manager *manager, struct managed *managed);

@@ -47,6 +47,14 @@ static int get_volume(struct manager *manager, const char *id, struct volume *vo
 	return found < 0 ? -1 : 0;
 }
 
+/* A service's argument is the backend that was asked. */
+static struct manager *manager_of(void *arg)
+{
+	const struct managed *managed = arg;
+
+	return managed->manager;
+}
+
 static bool must_wait(const struct error *err)
 {
 	return err->code == ERR_DB_UNAVAILABLE || err->code == ERR_DB_UNKNOWN ||
@@ -58,7 +66,7 @@ static bool must_wait(const struct error *err)
 static int create_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = arg;
+	struct manager *manager = manager_of(arg);
 	enum admission admission;
 	struct volume volume;
 	const char *id;
@@ -103,7 +111,7 @@ static int put_back(struct manager *manager, const char *id, const char *status,
 static int delete_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = arg;
+	struct manager *manager = manager_of(arg);
 	bool unmanage = false, cascade = false;
 	enum admission admission;
 	const char *id;
@@ -169,7 +177,7 @@ static struct json_object *connection_info(const struct export *export)
 static int initialize_connection(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = arg;
+	struct manager *manager = manager_of(arg);
 	struct export export;
 	struct volume volume;
 	const char *id, *host;
@@ -226,7 +234,7 @@ void methods_answer(struct manager *manager, struct managed *managed)
 static int terminate_connection(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = arg;
+	struct manager *manager = manager_of(arg);
 	const char *id, *host;
 	bool nbd;
 
@@ -239,7 +247,7 @@ static int terminate_connection(void *arg, const struct rpc_request *request,
 static int remove_export(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = arg;
+	struct manager *manager = manager_of(arg);
 	const char *id;
 
 	if (volume_id_of(request, "volume", &id, err) < 0)
@@ -249,26 +257,51 @@ static int remove_export(void *arg, const struct rpc_request *request,
 
 /* ---- migration ---- */
 
+/* A pool of ours is known by name; other hosts' pools are checked where they are. */
+static int check_pool(struct manager *manager, const char *target, struct error *err)
+{
+	const struct managed *managed;
+	struct address address;
+
+	if (address_parse(target, &address, err) < 0)
+		return -1;
+	managed = manager_find(manager, target);
+	if (!managed ||
+		strcmp(managed->settings->volume_backend_name, address.pool) == 0)
+		return 0;
+	return error_set(err, ERR_INVALID_HOST, "backend '%s' has no pool '%s'",
+		address.backend, address.pool);
+}
+
+static int read_request(struct manager *manager, const struct rpc_request *request,
+	struct migration_request *migration, struct error *err)
+{
+	struct json_object *host;
+
+	if (json_get_object(request->args, "host", &host, err) < 0 ||
+		json_get_string(host, "host", &migration->target, err) < 0 ||
+		json_get_bool_or(request->args, "force_host_copy", false,
+			&migration->force_host_copy, err) < 0)
+		return -1;
+	return check_pool(manager, migration->target, err);
+}
+
 static int migrate_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = arg;
+	struct manager *manager = manager_of(arg);
 	struct migration_request migration = {
 		.request_id = request->request_id,
 		.service_down_time = manager->settings->service_down_time,
 		.keep_result = manager->settings->migration_result_keep,
 	};
-	struct json_object *host;
 	enum admission admission;
 	struct error why;
 
-	if (volume_id_of(request, "volume", &migration.volume_id, err) < 0 ||
-		json_get_object(request->args, "host", &host, err) < 0 ||
-		json_get_string(host, "host", &migration.target, err) < 0 ||
-		json_get_bool_or(request->args, "force_host_copy", false,
-			&migration.force_host_copy, err) < 0)
+	if (volume_id_of(request, "volume", &migration.volume_id, err) < 0)
 		return -1;
-	if (store_migration_admit(manager->db, &migration, &admission, err) == 0) {
+	if (read_request(manager, request, &migration, err) == 0 &&
+		store_migration_admit(manager->db, &migration, &admission, err) == 0) {
 		log_info("migrate_volume volume=%s target=%s request=%s%s",
 			migration.volume_id, migration.target, request->request_id,
 			admission == DUPLICATE ? " duplicate" : "");
@@ -288,13 +321,7 @@ static int migrate_volume(void *arg, const struct rpc_request *request,
 static int get_capabilities(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = arg;
-
-	/* Which of several backends was asked is in the queue's name only; the answer of
-	 * the first differs in numbers, not in what it can do. */
-	if (manager->count == 0)
-		return error_set(err, ERR_BACKEND, "no backend is enabled");
-	*result = reports_capabilities(&manager->managed[0]);
+	*result = reports_capabilities(arg);
 	json_add(*result, "properties", json_object_new_object());
 	return RPC_DONE;
 }
@@ -302,7 +329,7 @@ static int get_capabilities(void *arg, const struct rpc_request *request,
 static int publish_service_capabilities(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	reports_look(arg);
+	reports_look(manager_of(arg));
 	return RPC_DONE;
 }
 
@@ -350,13 +377,14 @@ static int refuse_changed(struct manager *manager, const struct rpc_request *req
 static int extend_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	return refuse_changed(arg, request, "extending", "be extended", err);
+	return refuse_changed(
+		manager_of(arg), request, "extending", "be extended", err);
 }
 
 static int retype(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	return refuse_changed(arg, request, "retyping", "be retyped", err);
+	return refuse_changed(manager_of(arg), request, "retyping", "be retyped", err);
 }
 
 const struct rpc_method manager_methods[] = {

@@ -148,8 +148,8 @@ static int serve(struct managed *managed, struct error *err)
 	/* The two servers of a Cinder backend: 3.6 and later clients send to the second. */
 	const struct rpc_service services[] = {
 		{ VOLUME_BINARY, settings->host, VOLUME_RPC_VERSION, manager_methods,
-			manager },
-		{ topic, address.host, VOLUME_RPC_VERSION, manager_methods, manager },
+			managed },
+		{ topic, address.host, VOLUME_RPC_VERSION, manager_methods, managed },
 	};
 	for (unsigned i = 0; i < ARRAY_SIZE(services); i++)
 		if (rpc_serve(manager->rpc, &services[i], err) < 0)

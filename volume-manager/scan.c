@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/store/exports.h"
 #include "common/store/garbage.h"
+#include "common/store/migrations.h"
 #include "common/store/operations.h"
 #include "volume-manager/manager.h"
 #include "volume-manager/process.h"
@@ -16,6 +17,8 @@
 
 #define MAX_GARBAGE_WORKERS 2
 #define DUE_LIMIT 200
+/* A request is on its way for as long; then it was lost. */
+#define LOST_SECONDS 60.0
 
 static int start_operations(
 	struct manager *manager, const struct managed *managed, struct error *err)
@@ -147,6 +150,29 @@ void manager_scan(struct manager *manager)
 		log_warning("looking for work of '%s' failed: %s",
 			managed->settings->host, err.text);
 		manager_scan_in(manager, 1.0);
+	}
+}
+
+void manager_find_lost(struct manager *manager)
+{
+	struct error err;
+
+	if (manager->stopping || !manager->schema_ok)
+		return;
+	for (size_t i = 0; i < manager->count; i++) {
+		const struct managed *managed = &manager->managed[i];
+		int count = !managed->leased
+			? 0
+			: store_migration_set_lost_back(manager->db,
+				  managed->settings->host, LOST_SECONDS,
+				  manager->settings->migration_result_keep, &err);
+
+		if (count < 0)
+			log_warning("%s", err.text);
+		if (count > 0)
+			log_warning(
+				"requests were lost, volumes set back host=%s count=%d",
+				managed->settings->host, count);
 	}
 }
 

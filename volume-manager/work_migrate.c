@@ -82,12 +82,27 @@ static const char *choose_route(struct job *job)
 		: "copy";
 }
 
+static int check_pool(const struct job *job, struct error *err)
+{
+	const struct backend_settings *settings = backend_settings_of(job->target);
+	struct address address;
+
+	if (address_parse(job->m.target, &address, err) < 0)
+		return -1;
+	if (strcmp(address.pool, settings->volume_backend_name) == 0)
+		return 0;
+	return error_set(err, ERR_INVALID_HOST, "backend '%s' has no pool '%s'",
+		address.backend, address.pool);
+}
+
 static int make_target(struct job *job, struct error *err)
 {
 	struct work *work = job->work;
 
 	if (open_backends(job, err) < 0 ||
 		fault_point("migrate.preparing.named", err) < 0)
+		return -1;
+	if (check_pool(job, err) < 0)
 		return -1;
 	/* A source that cannot be found is known before anything is made. */
 	if (work_find_object(work, job->source, job->m.source_name_id,

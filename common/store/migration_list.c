@@ -139,3 +139,30 @@ int store_migration_reservations(
 	}
 	return count;
 }
+
+int store_pool_load(struct db *db, struct pool_load **list, struct error *err)
+{
+	static const char sql[] =
+		"select pool, sum(gib)::bigint as gib from ("
+		"  select host as pool, size as gib from public.volumes"
+		"   where not deleted and host is not null"
+		"  union all"
+		"  select m.target, m.size_bytes / 1073741824 from drover.operation o"
+		"   join drover.migration m on m.operation_id = o.id"
+		"   where o.finished_at is null and o.phase = 'queued'"
+		"   and m.target is not null) load group by pool";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err);
+
+	if (count < 0)
+		return error_context(err, "read the load of the pools");
+	*list = calloc((size_t)count + 1, sizeof(**list));
+	if (!*list)
+		return error_no_memory(err);
+	for (int i = 0; i < count; i++) {
+		snprintf((*list)[i].pool, sizeof((*list)[i].pool), "%s",
+			row_text_or(rows, i, "pool", ""));
+		(*list)[i].size_gib = row_int(rows, i, "gib");
+	}
+	return count;
+}

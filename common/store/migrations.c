@@ -304,6 +304,29 @@ static int insert_migration(struct db *db, const struct volume *volume,
 	return store_notify(db, WORK_CHANNEL, source->backend, err);
 }
 
+/* Under the lock of the target: has it filled up since the scheduler looked? */
+static int check_room(struct db *db, const struct migration_request *request,
+	const struct volume *volume, struct error *err)
+{
+	AUTO(free) struct pool_load *list = NULL;
+	double now = 0;
+	int count;
+
+	if (!request->room_known)
+		return 0;
+	count = store_pool_load(db, &list, err);
+	for (int i = 0; i < count; i++)
+		if (strcmp(list[i].pool, request->target) == 0)
+			now = (double)list[i].size_gib;
+	if (count < 0)
+		return -1;
+	if (now - request->seen_gib + (double)volume->size_gib <= request->room_gib)
+		return 0;
+	return error_set(err, ERR_DB_RETRY,
+		"pool '%s' has no room for %lld GiB any more", request->target,
+		(long long)volume->size_gib);
+}
+
 static int admit_body(struct db *db, void *arg, struct error *err)
 {
 	const struct admit *what = arg;
@@ -332,6 +355,8 @@ static int admit_body(struct db *db, void *arg, struct error *err)
 	if (address_parse(volume.host, &source, err) < 0 ||
 		check_manager(db, &source, &target, request->service_down_time, err) <
 			0)
+		return -1;
+	if (check_room(db, request, &volume, err) < 0)
 		return -1;
 	return insert_migration(db, &volume, &source, request, err);
 }
@@ -371,7 +396,7 @@ static int insert_refused(struct db *db, const struct volume *volume,
 		" on conflict (volume_id, kind, request_id) do nothing";
 	static const char migration[] =
 		"insert into drover.migration (operation_id, source, target,"
-		" force_host_copy) values ($1::uuid, $2, $3, $4::bool)";
+		" force_host_copy) values ($1::uuid, $2, left($3, 255), $4::bool)";
 	struct address source;
 	char id[UUID_TEXT_SIZE];
 	int count;
@@ -433,4 +458,48 @@ int store_migration_cancel(struct db *db, const char *volume_id, struct error *e
 			"volume '%s' has no migration that could be cancelled",
 			volume_id);
 	return store_notify(db, WORK_CHANNEL, row_text_or(rows, 0, "host", ""), err);
+}
+
+/* ---- lost requests ---- */
+
+static int set_lost_back(
+	struct db *db, const char *volume_id, bool keep_result, struct error *err)
+{
+	char request_id[REQUEST_ID_SIZE];
+	struct migration_request request = { .volume_id = volume_id,
+		.request_id = request_id,
+		.target = "",
+		.keep_result = keep_result };
+	char id[UUID_TEXT_SIZE];
+	struct error why;
+
+	uuid_make(id);
+	snprintf(request_id, sizeof(request_id), "lost-%s", id);
+	error_set(&why, ERR_TIMEOUT,
+		"the request to migrate volume '%s' was lost: nobody took it up",
+		volume_id);
+	return store_migration_refuse(db, &request, &why, err);
+}
+
+int store_migration_set_lost_back(struct db *db, const char *backend, double seconds,
+	bool keep_result, struct error *err)
+{
+	static const char sql[] =
+		"select v.id from public.volumes v where not v.deleted"
+		" and v.migration_status = 'starting'"
+		" and split_part(v.host, '#', 1) = $1"
+		" and v.updated_at < localtimestamp - make_interval(secs => $2::float8)"
+		" and not exists (select 1 from drover.operation o"
+		"  where o.volume_id = v.id and o.finished_at is null) limit 100";
+	AUTO(PQclear) PGresult *rows = NULL;
+	char text[32];
+	int count;
+
+	snprintf(text, sizeof(text), "%.3f", seconds);
+	count = db_query(db, sql, &rows, err, backend, text);
+	for (int i = 0; i < count; i++)
+		if (set_lost_back(
+			    db, row_text_or(rows, i, "id", ""), keep_result, err) < 0)
+			return -1;
+	return count;
 }

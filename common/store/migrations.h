@@ -19,6 +19,11 @@ struct migration_request {
 	bool force_host_copy;
 	double service_down_time; /* settings */
 	bool keep_result; /* migration_result = keep */
+	/* What the scheduler saw on the pool when it chose (store_pool_load), and how many
+	 * more GiB it takes. Admitted only if what came since leaves room:
+	 * otherwise ERR_DB_RETRY, choose again. */
+	bool room_known;
+	double seen_gib, room_gib;
 };
 
 /* Everything that can be said about volume and target from the rows, one sentence for the
@@ -83,6 +88,20 @@ struct reservation {
 };
 int store_migration_reservations(
 	struct db *db, struct reservation **list, struct error *err);
+
+/* GiB on each pool: all volumes there, temporary ones too, and the queued migrations to
+ * it, whose temporary volume has no row yet. What no report can be late about. */
+struct pool_load {
+	char pool[ADDRESS_SIZE]; /* host@backend#pool */
+	int64_t size_gib;
+};
+int store_pool_load(struct db *db, struct pool_load **list, struct error *err);
+
+/* Volumes of a backend whose request was lost: migration_status is starting for longer
+ * than seconds and no operation is there. They are set back, with that reason. Returns
+ * how many. */
+int store_migration_set_lost_back(struct db *db, const char *backend, double seconds,
+	bool keep_result, struct error *err);
 
 /* ---- for workers; each is a transaction of its own, each can be run again ---- */
 

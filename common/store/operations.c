@@ -106,16 +106,22 @@ int store_volume_idle(struct db *db, const struct volume *volume, const char *do
 	struct error *err)
 {
 	static const char sql[] =
-		"select o.kind, o.phase, m.target from drover.operation o"
+		"select o.kind, m.target, o.volume_id <> $1 as temporary"
+		" from drover.operation o"
 		" left join drover.migration m on m.operation_id = o.id"
-		" where o.volume_id = $1 and o.finished_at is null"
-		" and o.phase <> 'settling'";
+		" where (o.volume_id = $1 or m.temporary_id = $1)"
+		" and o.finished_at is null and o.phase <> 'settling'"
+		" order by temporary limit 1";
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, volume->id);
 	const char *name = volume->display_name[0] ? volume->display_name : volume->id;
 
 	if (count <= 0)
 		return count;
+	if (row_bool(rows, 0, "temporary"))
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' cannot %s: it is the target of a migration", name,
+			doing);
 	if (strcmp(row_text_or(rows, 0, "kind", ""), "migrate_volume") == 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot %s: it is already migrating to '%s'", name,
