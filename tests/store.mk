@@ -23,7 +23,9 @@ integration_tests += \
 	tests/integration/test_store_switch \
 	tests/integration/test_store_back \
 	tests/integration/test_store_volumes \
-	tests/integration/test_store_services
+	tests/integration/test_store_services \
+	tests/integration/test_store_operations \
+	tests/integration/test_store_delete
 
 tests_integration_test_store_check_SOURCES = \
 	tests/integration/test_store_check.c $(store_fixture)
@@ -46,3 +48,9 @@ tests_integration_test_store_volumes_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_services_SOURCES = \
 	tests/integration/test_store_services.c $(store_fixture)
 tests_integration_test_store_services_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_operations_SOURCES = \
+	tests/integration/test_store_operations.c $(store_fixture)
+tests_integration_test_store_operations_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_delete_SOURCES = \
+	tests/integration/test_store_delete.c $(store_fixture)
+tests_integration_test_store_delete_LDADD = $(UNIT_LIBS)

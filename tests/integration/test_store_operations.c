@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations: creating and deleting volumes, claims, moves, delays. */
+#include "tests/integration/store_fixture.h"
+
+static void creating(struct store *s)
+{
+	sql(s, "update public.volumes set status = 'creating'");
+	sql(s,
+		"insert into public.workers (deleted, resource_type, resource_id,"
+		" status) values (false, 'Volume', '%s', 'creating')",
+		s->volume);
+}
+
+static enum admission admit_create(struct store *s, const char *request_id)
+{
+	enum admission admission;
+
+	ok(s, store_create_admit(s->db, s->volume, request_id, &admission, &s->err));
+	return admission;
+}
+
+/* Admitted and claimed. */
+static void begin_create(struct store *s, struct operation *op)
+{
+	AUTO(free) char *id = NULL;
+
+	creating(s);
+	assert_int_equal(admit_create(s, "r1"), ADMITTED);
+	id = sql_value(s, "select id from drover.operation");
+	assert_int_equal(store_operation_claim(s->db, id, op, &s->err), 1);
+}
+
+/* ---- create ---- */
+
+static void a_creation_is_admitted_once(void **state)
+{
+	struct store *s = *state;
+	enum admission admission;
+	struct operation op;
+
+	creating(s);
+	ok(s, db_listen(s->second, WORK_CHANNEL, &s->err));
+	assert_int_equal(admit_create(s, "r1"), ADMITTED);
+	assert_notified(s, WORK_CHANNEL, SOURCE_BACKEND);
+	assert_int_equal(admit_create(s, "r1"), DUPLICATE);
+	assert_fails(s, store_create_admit(s->db, s->volume, "r2", &admission, &s->err),
+		ERR_INVALID_VOLUME,
+		"volume 'data' cannot be created: it is being created");
+	AUTO(free) char *id = sql_value(s, "select id from drover.operation");
+	assert_int_equal(store_operation_get(s->db, id, &op, &s->err), 1);
+	assert_string_equal(op.id, id);
+	assert_string_equal(op.kind, "create_volume");
+	assert_string_equal(op.volume_id, s->volume);
+	assert_string_equal(op.host, SOURCE_BACKEND);
+	assert_string_equal(op.request_id, "r1");
+	assert_string_equal(op.saved_status, "available");
+	assert_string_equal(op.reason, "");
+	assert_int_equal(op.phase, PHASE_QUEUED);
+	assert_int_equal(op.epoch, 0);
+	assert_int_equal(op.attempts, 0);
+	assert_false(op.cancel);
+	assert_int_equal(store_operation_get(s->db, OWNER, &op, &s->err), 0);
+}
+
+static void only_a_placed_volume_is_created(void **state)
+{
+	struct store *s = *state;
+	enum admission admission;
+
+	assert_fails(s, store_create_admit(s->db, s->volume, "r1", &admission, &s->err),
+		ERR_INVALID_VOLUME, "volume '%s' has status 'available', not creating",
+		s->volume);
+	sql(s, "update public.volumes set status = 'creating', host = null");
+	assert_fails(s, store_create_admit(s->db, s->volume, "r1", &admission, &s->err),
+		ERR_INVALID_HOST, NULL);
+	assert_fails(s, store_create_admit(s->db, OWNER, "r1", &admission, &s->err),
+		ERR_VOLUME_NOT_FOUND, "volume '" OWNER "' could not be found");
+	assert_sql(s, "0", "select count(*) from drover.operation");
+}
+
+static void a_created_volume_is_available(void **state)
+{
+	struct store *s = *state;
+	struct operation op, stale;
+
+	begin_create(s, &op);
+	ok(s, store_create_start(s->db, &op, &s->err));
+	assert_int_equal(op.phase, PHASE_WORKING);
+	ok(s, store_create_start(s->db, &op, &s->err));
+	assert_volume(s, s->volume, "creating|-|" SOURCE);
+	ok(s, db_listen(s->second, DONE_CHANNEL, &s->err));
+	stale = op;
+	ok(s, store_create_done(s->db, &op, &s->err));
+	assert_int_equal(op.phase, PHASE_DONE);
+	assert_notified(s, DONE_CHANNEL, s->volume);
+	assert_volume(s, s->volume, "available|-|" SOURCE);
+	assert_sql(s, "t|t|f",
+		"select concat_ws('|', launched_at is not null, service_uuid ="
+		" (select uuid from public.services where host = '" SOURCE_BACKEND
+		"'), shared_targets) from public.volumes");
+	assert_sql(s, "0",
+		"select count(*) from public.workers"
+		" where resource_type = 'Volume'");
+	/* After a commit of unknown outcome. */
+	AUTO(free) char *once = sql_everything(s);
+	ok(s, store_create_done(s->db, &stale, &s->err));
+	AUTO(free) char *twice = sql_everything(s);
+	assert_sql(s, "2", "select count(*) from drover.transition");
+	assert_string_equal(twice, once);
+	assert_int_equal(admit_create(s, "r1"), DUPLICATE);
+}
+
+static void a_failed_creation_says_why(void **state)
+{
+	struct store *s = *state;
+	struct operation op, stale;
+	struct error why;
+	char reason[64] = "";
+
+	assert_int_equal(
+		store_create_reason(s->db, s->volume, reason, sizeof(reason), &s->err),
+		0);
+	begin_create(s, &op);
+	ok(s, store_create_start(s->db, &op, &s->err));
+	ok(s, store_object_plan(s->db, SOURCE_BACKEND, "volume-s", s->volume, &s->err));
+	stale = op;
+	error_set(&why, ERR_NO_SPACE, "the disk is full");
+	ok(s, db_listen(s->second, DONE_CHANNEL, &s->err));
+	ok(s, store_create_failed(s->db, &op, &why, &s->err));
+	assert_int_equal(op.phase, PHASE_FAILED);
+	assert_notified(s, DONE_CHANNEL, s->volume);
+	assert_volume(s, s->volume, "error|-|" SOURCE);
+	assert_int_equal(
+		store_create_reason(s->db, s->volume, reason, sizeof(reason), &s->err),
+		1);
+	assert_string_equal(reason, "the disk is full");
+	assert_sql(s, "no_space|the disk is full",
+		"select error_code || '|' || reason from drover.operation");
+	assert_sql(s, "volume-s|could not be created",
+		"select name || '|' || reason from drover.garbage");
+	assert_sql(s, "0",
+		"select count(*) from public.workers"
+		" where resource_type = 'Volume'");
+	AUTO(free) char *once = sql_everything(s);
+	ok(s, store_create_failed(s->db, &op, &why, &s->err));
+	ok(s, store_create_failed(s->db, &stale, &why, &s->err));
+	AUTO(free) char *thrice = sql_everything(s);
+	assert_string_equal(thrice, once);
+	assert_int_equal(admit_create(s, "r1"), DUPLICATE);
+}
+
+static void a_creation_ends_when_its_volume_is_gone(void **state)
+{
+	struct store *s = *state;
+	struct operation op;
+	struct error why;
+
+	begin_create(s, &op);
+	sql(s, "update public.volumes set deleted = true");
+	error_set(&why, ERR_VOLUME_NOT_FOUND, "gone");
+	ok(s, store_create_failed(s->db, &op, &why, &s->err));
+	assert_sql(s, "failed", "select phase from drover.operation");
+	assert_sql(s, "0", "select count(*) from drover.garbage");
+}
+
+/* ---- claims ---- */
+
+static void work_is_due_in_order_and_per_backend(void **state)
+{
+	struct store *s = *state;
+	AUTO(free) struct operation *list = NULL;
+	AUTO(free) struct operation *one = NULL;
+	AUTO(free) struct operation *none = NULL;
+	char second[UUID_TEXT_SIZE], third[UUID_TEXT_SIZE];
+	enum admission admission;
+
+	creating(s);
+	assert_int_equal(admit_create(s, "r1"), ADMITTED);
+	add_volume(s, "b", SOURCE, second);
+	add_volume(s, "c", SOURCE, third);
+	sql(s, "update public.volumes set status = 'creating'");
+	ok(s, store_create_admit(s->db, second, "r2", &admission, &s->err));
+	ok(s, store_create_admit(s->db, third, "r3", &admission, &s->err));
+	sql(s,
+		"update drover.operation set not_before = now() + interval '1 h'"
+		" where request_id = 'r2'");
+	assert_int_equal(
+		store_operation_due(s->db, SOURCE_BACKEND, 10, &list, &s->err), 2);
+	assert_string_equal(list[0].request_id, "r1");
+	assert_string_equal(list[1].request_id, "r3");
+	assert_int_equal(
+		store_operation_due(s->db, SOURCE_BACKEND, 1, &one, &s->err), 1);
+	assert_int_equal(
+		store_operation_due(s->db, TARGET_BACKEND, 10, &none, &s->err), 0);
+}
+
+static void a_claim_raises_the_epoch(void **state)
+{
+	struct store *s = *state;
+	struct operation op, second, late;
+	struct error why;
+
+	error_set(&why, ERR_NO_SPACE, "the disk is full");
+	begin_create(s, &op);
+	assert_int_equal(op.epoch, 1);
+	assert_int_equal(store_operation_claim(s->db, op.id, &second, &s->err), 1);
+	assert_int_equal(second.epoch, 2);
+	assert_fails(s, store_create_start(s->db, &op, &s->err), ERR_FENCED,
+		"operation '%s' was taken over (epoch 2, ours is 1)", op.id);
+	assert_fails(s, store_create_done(s->db, &op, &s->err), ERR_FENCED, NULL);
+	assert_fails(
+		s, store_create_failed(s->db, &op, &why, &s->err), ERR_FENCED, NULL);
+	assert_volume(s, s->volume, "creating|-|" SOURCE);
+	assert_sql(s, "queued|2",
+		"select phase || '|' || epoch"
+		" from drover.operation");
+	/* Not due, finished, unknown. */
+	sql(s, "update drover.operation set not_before = now() + interval '1 h'");
+	assert_int_equal(store_operation_claim(s->db, op.id, &late, &s->err), 0);
+	sql(s, "update drover.operation set not_before = now()");
+	ok(s, store_create_start(s->db, &second, &s->err));
+	ok(s, store_create_done(s->db, &second, &s->err));
+	assert_int_equal(store_operation_claim(s->db, op.id, &late, &s->err), 0);
+	assert_int_equal(store_operation_claim(s->db, OWNER, &late, &s->err), 0);
+}
+
+static void deaths_are_counted_and_waited_after(void **state)
+{
+	struct store *s = *state;
+	struct operation op, late;
+
+	begin_create(s, &op);
+	assert_int_equal(store_operation_delay(s->db, &op, 3600, &s->err), 1);
+	assert_sql(s, "1|t",
+		"select concat_ws('|', attempts, not_before > now() +"
+		" interval '59 min') from drover.operation");
+	assert_int_equal(store_operation_claim(s->db, op.id, &late, &s->err), 0);
+	assert_int_equal(store_operation_delay(s->db, &op, 0, &s->err), 1);
+	assert_int_equal(store_operation_claim(s->db, op.id, &late, &s->err), 1);
+	assert_int_equal(late.attempts, 2);
+	/* The old one's death is no news. */
+	assert_int_equal(store_operation_delay(s->db, &op, 3600, &s->err), 0);
+	/* A step counts as getting on. */
+	ok(s, store_create_start(s->db, &late, &s->err));
+	assert_sql(s, "0", "select attempts from drover.operation");
+}
+
+struct locking {
+	struct operation *op;
+	enum phase to;
+};
+
+static int move_body(struct db *db, void *arg, struct error *err)
+{
+	struct locking *l = arg;
+
+	if (store_operation_lock(db, l->op, err) < 0)
+		return -1;
+	return store_operation_move_locked(db, l->op, l->to, "because", err);
+}
+
+static void a_move_follows_the_table(void **state)
+{
+	struct store *s = *state;
+	struct operation op;
+	struct locking locking = { &op, PHASE_DONE };
+
+	begin_create(s, &op);
+	assert_fails(s, db_transact(s->db, move_body, &locking, &s->err), ERR_FENCED,
+		"operation '%s' is in phase 'queued', from where it cannot become "
+		"'done'",
+		op.id);
+	assert_sql(s, "0", "select count(*) from drover.transition");
+	locking.to = PHASE_FAILED;
+	ok(s, db_transact(s->db, move_body, &locking, &s->err));
+	assert_sql(s, "queued|failed|because|1",
+		"select concat_ws('|', from_phase, to_phase, why, epoch)"
+		" from drover.transition");
+	assert_sql(s, "because|t",
+		"select concat_ws('|', reason, finished_at is not"
+		" null) from drover.operation");
+	sql(s, "delete from drover.transition; delete from drover.operation");
+	assert_fails(s, db_transact(s->db, move_body, &locking, &s->err), ERR_FENCED,
+		"operation '%s' is not there any more", op.id);
+}
+
+static int reason_body(struct db *db, void *arg, struct error *err)
+{
+	return store_operation_reason_locked(db, arg, ERR_MISMATCH, "words", err);
+}
+
+static void what_workers_count_is_added_up(void **state)
+{
+	struct store *s = *state;
+	struct operation op;
+
+	begin_create(s, &op);
+	ok(s, store_operation_add_commits(s->db, op.id, 3, 0.25, &s->err));
+	ok(s, store_operation_add_commits(s->db, op.id, 4, 0.5, &s->err));
+	assert_sql(s, "7|0.75",
+		"select concat_ws('|', commits, commit_seconds)"
+		" from drover.operation");
+	ok(s, db_transact(s->db, reason_body, &op, &s->err));
+	assert_sql(s, "mismatch|words",
+		"select error_code || '|' || reason from drover.operation");
+	ok(s, db_listen(s->second, DONE_CHANNEL, &s->err));
+	ok(s, store_notify(s->db, DONE_CHANNEL, "it's", &s->err));
+	assert_notified(s, DONE_CHANNEL, "it's");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STORE_TEST(a_creation_is_admitted_once),
+		STORE_TEST(only_a_placed_volume_is_created),
+		STORE_TEST(a_created_volume_is_available),
+		STORE_TEST(a_failed_creation_says_why),
+		STORE_TEST(a_creation_ends_when_its_volume_is_gone),
+		STORE_TEST(work_is_due_in_order_and_per_backend),
+		STORE_TEST(a_claim_raises_the_epoch),
+		STORE_TEST(deaths_are_counted_and_waited_after),
+		STORE_TEST(a_move_follows_the_table),
+		STORE_TEST(what_workers_count_is_added_up),
+	};
+
+	return STORE_MAIN(tests);
+}
