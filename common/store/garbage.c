@@ -236,6 +236,21 @@ int store_garbage_renamed(struct db *db, struct garbage *garbage, struct error *
 	return count < 0 ? -1 : 0;
 }
 
+/* Was it us, with a commit whose outcome was unknown? */
+static int removed_before(struct db *db, struct garbage *garbage, struct error *err)
+{
+	static const char sql[] = "select 1 from drover.garbage where id = $1::uuid"
+				  " and epoch = $2::bigint and removed_at is not null";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, garbage->id, NUM(garbage->epoch));
+
+	if (count == 0)
+		return fenced(garbage, err);
+	if (count > 0)
+		garbage->state = GARBAGE_REMOVED;
+	return count < 0 ? -1 : 0;
+}
+
 static int removed_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
@@ -249,7 +264,7 @@ static int removed_body(struct db *db, void *arg, struct error *err)
 	int count = db_run(db, sql, err, garbage->id, NUM(garbage->epoch));
 
 	if (count == 0)
-		return fenced(garbage, err);
+		return removed_before(db, garbage, err);
 	if (count < 0 ||
 		db_run(db, forget, err, garbage->host, garbage->name,
 			garbage->identity) < 0)
