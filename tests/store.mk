@@ -25,7 +25,10 @@ integration_tests += \
 	tests/integration/test_store_volumes \
 	tests/integration/test_store_services \
 	tests/integration/test_store_operations \
-	tests/integration/test_store_delete
+	tests/integration/test_store_delete \
+	tests/integration/test_store_exports \
+	tests/integration/test_store_garbage \
+	tests/integration/test_store_pools
 
 tests_integration_test_store_check_SOURCES = \
 	tests/integration/test_store_check.c $(store_fixture)
@@ -54,3 +57,12 @@ tests_integration_test_store_operations_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_delete_SOURCES = \
 	tests/integration/test_store_delete.c $(store_fixture)
 tests_integration_test_store_delete_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_exports_SOURCES = \
+	tests/integration/test_store_exports.c $(store_fixture)
+tests_integration_test_store_exports_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_garbage_SOURCES = \
+	tests/integration/test_store_garbage.c $(store_fixture)
+tests_integration_test_store_garbage_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_pools_SOURCES = \
+	tests/integration/test_store_pools.c $(store_fixture)
+tests_integration_test_store_pools_LDADD = $(UNIT_LIBS) -lpthread

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Exports: wanted and closed by anybody, opened and reaped by their owner. */
+#include "tests/integration/store_fixture.h"
+
+static void connect(struct store *s, bool read_only, struct export *export)
+{
+	char id[UUID_TEXT_SIZE];
+
+	ok(s, store_export_connect(s->db, s->volume, "guest", read_only, id, &s->err));
+	assert_int_equal(store_export_get(s->db, id, export, &s->err), 1);
+}
+
+static int open_it(struct store *s, struct export *export)
+{
+	export->pid = 4711;
+	export->pid_start = 12345678901;
+	export->port = 10809;
+	snprintf(export->address, sizeof(export->address), "127.0.0.1");
+	return ok(s, store_export_opened(s->db, export, &s->err));
+}
+
+/* status|attach_status of S and attach_status of its attachments. */
+static void assert_attached(struct store *s, const char *want)
+{
+	assert_sql(s, want,
+		"select concat_ws('|', status, attach_status, coalesce((select"
+		" string_agg(attach_status, ' ') from public.volume_attachment a"
+		" where a.volume_id = v.id and not a.deleted), '-'))"
+		" from public.volumes v where id = '%s'",
+		s->volume);
+}
+
+static void connecting_and_disconnecting_a_host(void **state)
+{
+	struct store *s = *state;
+	struct export e, read;
+	char uri[EXPORT_URI_SIZE];
+
+	ok(s, db_listen(s->second, WORK_CHANNEL, &s->err));
+	ok(s, db_listen(s->second, DONE_CHANNEL, &s->err));
+	connect(s, false, &e);
+	assert_notified(s, WORK_CHANNEL, SOURCE_BACKEND);
+	assert_attached(s, "attaching|attaching|attaching");
+	assert_sql(s, "guest|na|rw|{\"host\":\"guest\",\"nbd\":true}",
+		"select concat_ws('|', attached_host, mountpoint, attach_mode,"
+		" replace(connector, ' ', '')) from public.volume_attachment");
+	assert_string_equal(e.volume_id, s->volume);
+	assert_string_equal(e.host, SOURCE_BACKEND);
+	assert_string_equal(e.kind, "attachment");
+	assert_string_equal(e.peer, "guest");
+	assert_string_equal(e.state, "wanted");
+	assert_string_equal(e.reply_id, "");
+	assert_true(uuid_is(e.attachment_id));
+	assert_int_equal(strlen(e.created_at), 19);
+	assert_false(e.read_only);
+
+	assert_int_equal(open_it(s, &e), 1);
+	assert_notified(s, DONE_CHANNEL, s->volume);
+	assert_attached(s, "in-use|attached|attached");
+	assert_int_equal(store_export_get(s->db, e.id, &read, &s->err), 1);
+	assert_string_equal(read.state, "open");
+	assert_int_equal(read.pid, 4711);
+	assert_true(read.pid_start == 12345678901);
+	assert_int_equal(read.port, 10809);
+	export_uri(&read, uri);
+	AUTO(free) char *want = text_format("nbd://127.0.0.1:10809/%s", e.id);
+	assert_string_equal(uri, want);
+
+	assert_int_equal(store_export_disconnect(s->db, s->volume, &s->err), 1);
+	assert_notified(s, WORK_CHANNEL, SOURCE_BACKEND);
+	assert_attached(s, "detaching|detaching|attached");
+	/* Its owner reaps it first. */
+	ok(s, store_export_closed(s->db, e.id, NULL, &s->err));
+	assert_notified(s, DONE_CHANNEL, s->volume);
+	assert_attached(s, "available|detached|-");
+	assert_sql(s, "detached|t|t",
+		"select concat_ws('|', attach_status, deleted,"
+		" detach_time is not null)"
+		" from public.volume_attachment");
+	assert_fails(s, store_export_disconnect(s->db, s->volume, &s->err),
+		ERR_INVALID_VOLUME, "volume 'data' is not connected");
+}
+
+static void a_server_that_died_is_started_again(void **state)
+{
+	struct store *s = *state;
+	struct export e;
+
+	connect(s, true, &e);
+	assert_true(e.read_only);
+	assert_sql(s, "ro", "select attach_mode from public.volume_attachment");
+	assert_int_equal(open_it(s, &e), 1);
+	e.pid = 4712;
+	assert_int_equal(store_export_opened(s->db, &e, &s->err), 1);
+	assert_sql(s, "4712", "select pid from drover.export");
+	assert_attached(s, "in-use|attached|attached");
+}
+
+static void what_is_to_close_is_not_opened(void **state)
+{
+	struct store *s = *state;
+	struct export e;
+
+	connect(s, false, &e);
+	assert_int_equal(store_export_disconnect(s->db, s->volume, &s->err), 1);
+	assert_attached(s, "detaching|detaching|attaching");
+	assert_int_equal(open_it(s, &e), 0);
+	assert_sql(s, "closing", "select state from drover.export");
+	ok(s, store_export_closed(s->db, e.id, NULL, &s->err));
+	assert_int_equal(open_it(s, &e), 0);
+	assert_attached(s, "available|detached|-");
+}
+
+static void closing_twice_has_one_effect(void **state)
+{
+	struct store *s = *state;
+	struct export e, read;
+
+	connect(s, false, &e);
+	ok(s, store_export_closed(s->db, e.id, "no port is free", &s->err));
+	assert_attached(s, "available|detached|-");
+	AUTO(free) char *once = sql_everything(s);
+	ok(s, store_export_closed(s->db, e.id, NULL, &s->err));
+	AUTO(free) char *twice = sql_everything(s);
+	assert_string_equal(twice, once);
+	assert_int_equal(store_export_get(s->db, e.id, &read, &s->err), 1);
+	assert_string_equal(read.state, "closed");
+	assert_string_equal(read.error, "no port is free");
+	assert_int_equal(store_export_get(s->db, OWNER, &read, &s->err), 0);
+}
+
+static void another_attachment_keeps_the_volume_in_use(void **state)
+{
+	struct store *s = *state;
+	char id[UUID_TEXT_SIZE];
+	struct export e;
+
+	connect(s, false, &e);
+	assert_int_equal(open_it(s, &e), 1);
+	add_attachment(s, s->volume, id);
+	ok(s, store_export_closed(s->db, e.id, NULL, &s->err));
+	assert_attached(s, "in-use|attached|attached");
+}
+
+static void assert_not_connected(
+	struct store *s, const char *volume_id, enum error_code code, const char *text)
+{
+	AUTO(free) char *before = sql_everything(s);
+	char id[UUID_TEXT_SIZE];
+
+	assert_fails(s,
+		store_export_connect(s->db, volume_id, "guest", false, id, &s->err),
+		code, "%s", text);
+	AUTO(free) char *after = sql_everything(s);
+	assert_string_equal(after, before);
+}
+
+static void only_an_idle_available_volume_is_connected(void **state)
+{
+	struct store *s = *state;
+	struct volume v;
+	struct export e;
+	struct migration m;
+
+	assert_not_connected(s, OWNER, ERR_VOLUME_NOT_FOUND,
+		"volume '" OWNER "' could not be found");
+	sql(s, "update public.volumes set status = 'in-use'");
+	assert_not_connected(s, s->volume, ERR_INVALID_VOLUME,
+		"volume 'data' cannot be connected: its status is 'in-use', it must "
+		"be available");
+	sql(s, "update public.volumes set status = 'available'");
+	admit_migration(s, "r1", &m);
+	bring_to(s, &m, PHASE_COPYING);
+	assert_not_connected(s, s->volume, ERR_INVALID_VOLUME,
+		"volume 'data' cannot be connected: it is already migrating to "
+		"'" TARGET "'");
+	/* What a guest wrote to T would be taken for the copy. */
+	assert_not_connected(s, m.temporary_id, ERR_INVALID_VOLUME,
+		"volume 'data' cannot be connected: it is the target of a migration");
+	assert_int_equal(store_volume_get(s->db, m.temporary_id, &v, &s->err), 1);
+	assert_fails(s,
+		store_export_want(s->db, &v, "guest", false, "q", "i", &e, &s->err),
+		ERR_INVALID_VOLUME,
+		"volume 'data' cannot be connected: it is the target of a migration");
+	assert_int_equal(store_volume_get(s->db, s->volume, &v, &s->err), 1);
+	assert_fails(s,
+		store_export_want(s->db, &v, "guest", false, "q", "i", &e, &s->err),
+		ERR_INVALID_VOLUME, NULL);
+}
+
+/* ---- initialize_connection and its relatives ---- */
+
+static void want(struct store *s, const char *peer, struct export *e)
+{
+	struct volume v;
+
+	assert_int_equal(store_volume_get(s->db, s->volume, &v, &s->err), 1);
+	ok(s,
+		store_export_want(
+			s->db, &v, peer, true, "reply_q", "message", e, &s->err));
+}
+
+static void a_connection_is_wanted_and_answered(void **state)
+{
+	struct store *s = *state;
+	AUTO(free) struct export *early = NULL;
+	AUTO(free) struct export *list = NULL;
+	AUTO(free) struct export *none = NULL;
+	AUTO(free) struct export *others = NULL;
+	struct export e, again;
+
+	/* Its status is the API tier's business. */
+	sql(s,
+		"update public.volumes set status = 'attaching',"
+		" attach_status = 'attaching'");
+	ok(s, db_listen(s->second, WORK_CHANNEL, &s->err));
+	want(s, "guest", &e);
+	assert_notified(s, WORK_CHANNEL, SOURCE_BACKEND);
+	assert_attached(s, "attaching|attaching|-");
+	assert_string_equal(e.state, "wanted");
+	assert_int_equal(
+		store_export_unanswered(s->db, SOURCE_BACKEND, &early, &s->err), 0);
+	/* The same peer again: the same export. */
+	want(s, "guest", &again);
+	assert_string_equal(again.id, e.id);
+	assert_int_equal(store_export_get(s->db, e.id, &e, &s->err), 1);
+	assert_string_equal(e.attachment_id, "");
+	assert_string_equal(e.reply_queue, "reply_q");
+	assert_true(e.read_only);
+	assert_int_equal(open_it(s, &e), 1);
+	assert_attached(s, "attaching|attaching|-");
+	assert_int_equal(
+		store_export_unanswered(s->db, SOURCE_BACKEND, &list, &s->err), 1);
+	assert_string_equal(list[0].id, e.id);
+	assert_string_equal(list[0].reply_id, "message");
+	assert_int_equal(
+		store_export_unanswered(s->db, TARGET_BACKEND, &others, &s->err), 0);
+	ok(s, store_export_answered(s->db, e.id, &s->err));
+	assert_int_equal(
+		store_export_unanswered(s->db, SOURCE_BACKEND, &none, &s->err), 0);
+	want(s, "guest", &again);
+	assert_string_equal(again.id, e.id);
+	assert_string_equal(again.state, "open");
+}
+
+static void a_connection_that_cannot_be_made_is_answered_too(void **state)
+{
+	struct store *s = *state;
+	AUTO(free) struct export *list = NULL;
+	struct export e, next;
+
+	want(s, "guest", &e);
+	ok(s, store_export_closed(s->db, e.id, "no port is free", &s->err));
+	assert_int_equal(
+		store_export_unanswered(s->db, SOURCE_BACKEND, &list, &s->err), 1);
+	assert_string_equal(list[0].state, "closed");
+	assert_string_equal(list[0].error, "no port is free");
+	assert_attached(s, "available|detached|-");
+	want(s, "guest", &next);
+	assert_string_not_equal(next.id, e.id);
+}
+
+static void connections_are_closed_by_peer_or_all(void **state)
+{
+	struct store *s = *state;
+	AUTO(free) struct export *list = NULL;
+	AUTO(free) struct export *here = NULL;
+	AUTO(free) struct export *there = NULL;
+	struct export a, b, c;
+
+	want(s, "a", &a);
+	want(s, "b", &b);
+	want(s, "c", &c);
+	assert_int_equal(store_export_close(s->db, s->volume, "x", &s->err), 0);
+	ok(s, db_listen(s->second, WORK_CHANNEL, &s->err));
+	assert_int_equal(store_export_close(s->db, s->volume, "a", &s->err), 1);
+	assert_notified(s, WORK_CHANNEL, SOURCE_BACKEND);
+	assert_sql(s, "a",
+		"select string_agg(peer, ' ') from drover.export"
+		" where state = 'closing'");
+	ok(s, store_export_closed(s->db, a.id, NULL, &s->err));
+	assert_int_equal(store_export_list(s->db, NULL, &list, &s->err), 2);
+	assert_string_equal(list[0].id, b.id);
+	assert_int_equal(store_export_list(s->db, SOURCE_BACKEND, &here, &s->err), 2);
+	assert_int_equal(store_export_list(s->db, TARGET_BACKEND, &there, &s->err), 0);
+	assert_int_equal(store_export_close(s->db, s->volume, NULL, &s->err), 2);
+	assert_int_equal(store_export_close(s->db, s->volume, NULL, &s->err), 2);
+	/* A new request of a peer whose old export is closing gets a new one. */
+	want(s, "b", &a);
+	assert_string_not_equal(a.id, b.id);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STORE_TEST(connecting_and_disconnecting_a_host),
+		STORE_TEST(a_server_that_died_is_started_again),
+		STORE_TEST(what_is_to_close_is_not_opened),
+		STORE_TEST(closing_twice_has_one_effect),
+		STORE_TEST(another_attachment_keeps_the_volume_in_use),
+		STORE_TEST(only_an_idle_available_volume_is_connected),
+		STORE_TEST(a_connection_is_wanted_and_answered),
+		STORE_TEST(a_connection_that_cannot_be_made_is_answered_too),
+		STORE_TEST(connections_are_closed_by_peer_or_all),
+	};
+
+	return STORE_MAIN(tests);
+}
