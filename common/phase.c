@@ -67,9 +67,15 @@ static const struct phase_step steps[] = {
 	{ MIGRATE, PHASE_SEALING, PHASE_CANCELLED, "an operator asked for it" },
 };
 
+/* PHASE_COUNT stands for a phase that a row names and this version does not know. */
+static bool is_known(enum phase phase)
+{
+	return (unsigned)phase < PHASE_COUNT;
+}
+
 const char *phase_name(enum phase phase)
 {
-	return phases[phase].name;
+	return is_known(phase) ? phases[phase].name : "unknown";
 }
 
 enum phase phase_from_name(const char *name)
@@ -83,17 +89,17 @@ enum phase phase_from_name(const char *name)
 
 bool phase_is_final(enum phase phase)
 {
-	return phases[phase].final;
+	return is_known(phase) && phases[phase].final;
 }
 
 bool phase_can_cancel(enum phase phase)
 {
-	return phases[phase].can_cancel;
+	return is_known(phase) && phases[phase].can_cancel;
 }
 
 const char *phase_migration_status(enum phase phase)
 {
-	return phases[phase].migration_status;
+	return is_known(phase) ? phases[phase].migration_status : NULL;
 }
 
 const struct phase_step *phase_step_find(

@@ -23,7 +23,8 @@ enum phase {
 	PHASE_COUNT
 };
 
-/* "copying"; and back: PHASE_COUNT for a name nobody knows. */
+/* "copying"; and back: PHASE_COUNT for a name nobody knows, which is "unknown", not final
+ * and has no steps. */
 const char *phase_name(enum phase phase);
 enum phase phase_from_name(const char *name);
 /* Nothing follows: done, failed, cancelled. */
