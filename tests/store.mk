@@ -1,4 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
+check_PROGRAMS += tests/unit/test_phase tests/unit/test_address tests/unit/print_states
+TESTS += tests/unit/test_phase tests/unit/test_address
+
+tests_unit_test_phase_SOURCES = tests/unit/test_phase.c
+tests_unit_test_phase_LDADD = $(UNIT_LIBS)
+tests_unit_test_address_SOURCES = tests/unit/test_address.c
+tests_unit_test_address_LDADD = $(UNIT_LIBS)
+# Makes docs/states.md.
+tests_unit_print_states_SOURCES = tests/unit/print_states.c
+tests_unit_print_states_LDADD = $(COMMON_LIBS)
+
 store_fixture = \
 	tests/integration/schema_fixture.h \
 	tests/integration/store_fixture.c tests/integration/store_fixture.h
