@@ -2,6 +2,7 @@
 #include "copy/copy.h"
 
 #include <inttypes.h>
+#include <sys/eventfd.h>
 
 #include "common/auto.h"
 #include "common/fault.h"
@@ -9,25 +10,38 @@
 #include "copy/digest.h"
 #include "copy/pace.h"
 #include "copy/side.h"
+#include "copy/target.h"
 #include "copy/window.h"
 
 #define CHECKPOINT_BYTES ((uint64_t)256 << 20)
 #define CHECKPOINT_BYTES_MAX ((uint64_t)1 << 30)
 #define CHECKPOINT_SECONDS 5.0
 #define WAIT_SECONDS 0.25
+#define LAST_BYTES ((uint64_t)32 << 20)
+
+/* Where the window behind is on its way to a checkpoint. */
+enum stage { STAGE_NONE, STAGE_WRITING, STAGE_FLUSHING, STAGE_CHECKING };
+
+struct buffer {
+	void *data; /* one chunk; NULL: not needed so far */
+	unsigned pending; /* requests that borrow it */
+};
 
 struct copy {
 	const struct copy_options *options;
 	uint64_t checkpoint_bytes; /* within bounds, a multiple of CHUNK_SIZE */
 	double checkpoint_seconds;
-	bool blank; /* a new block device: zeroes need no clearing */
-	struct side source, target;
-	void *buffer; /* one chunk */
+	struct side source;
+	struct target target;
+	int wake; /* eventfd: the window behind was read back */
+	struct buffer *buffers;
+	size_t buffer_count;
 	struct window windows[2];
 	struct window *current; /* being copied */
-	struct window *behind; /* read back meanwhile, when it runs */
+	struct window *behind; /* being made a checkpoint meanwhile */
+	enum stage stage; /* of the window behind */
 	double window_started;
-	struct digest chain; /* up to progress.verified */
+	struct copy_digest chain; /* up to progress.verified */
 	struct copy_progress progress;
 	struct pace pace;
 };
@@ -54,6 +68,7 @@ static int prepare_options(
 	copy->options = options;
 	copy->progress.total = options->size;
 	copy->progress.position = copy->progress.verified = options->start;
+	pace_init(&copy->pace, options);
 	return 0;
 }
 
@@ -61,12 +76,13 @@ static int prepare_windows(struct copy *copy, struct error *err)
 {
 	size_t room = (size_t)(copy->checkpoint_bytes / CHUNK_SIZE);
 
-	copy->buffer = side_buffer();
-	if (!copy->buffer)
+	copy->buffer_count = target_buffers(&copy->target);
+	copy->buffers = calloc(copy->buffer_count, sizeof(*copy->buffers));
+	if (!copy->buffers)
 		return error_no_memory(err);
 	for (size_t i = 0; i < ARRAY_SIZE(copy->windows); i++)
 		if (window_init(&copy->windows[i], room, &copy->source, &copy->target,
-			    err) < 0)
+			    copy->options, copy->wake, err) < 0)
 			return -1;
 	copy->current = &copy->windows[0];
 	copy->behind = &copy->windows[1];
@@ -75,28 +91,160 @@ static int prepare_windows(struct copy *copy, struct error *err)
 	return 0;
 }
 
+/* The connections go first: they borrow the buffers. */
 static void copy_clear(struct copy *copy)
 {
+	const struct copy_options *options = copy->options;
+
+	if (copy->stage == STAGE_CHECKING && copy->target.remote &&
+		options->read_back_stop)
+		options->read_back_stop(options->arg);
 	for (size_t i = 0; i < ARRAY_SIZE(copy->windows); i++)
 		window_clear(&copy->windows[i]);
-	free(copy->buffer);
+	target_close(&copy->target);
 	side_close(&copy->source);
-	side_close(&copy->target);
+	for (size_t i = 0; i < copy->buffer_count; i++)
+		free(copy->buffers[i].data);
+	free(copy->buffers);
+	if (copy->wake >= 0)
+		close(copy->wake);
 }
 DEFINE_AUTO(struct copy *, copy_clear)
+
+/* The window behind is equal: make it the checkpoint. */
+static int take_checkpoint(struct copy *copy, struct error *err)
+{
+	const struct copy_options *options = copy->options;
+	char text[DIGEST_TEXT_SIZE];
+
+	if (fault_point("copy.checkpoint", err) < 0)
+		return -1;
+	window_chain(copy->behind, &copy->chain);
+	copy->progress.verified = copy->behind->to;
+	digest_to_text(&copy->chain, text);
+	if (!options->on_checkpoint)
+		return 0;
+	return options->on_checkpoint(options->arg, copy->behind->to, text, err);
+}
+
+/* Take the window behind as far as it goes without waiting. What is flushed was answered
+ * before, so requests of the current window may be under way. */
+static int advance_behind(struct copy *copy, struct error *err)
+{
+	struct window *window = copy->behind;
+	int done;
+
+	if (copy->stage == STAGE_WRITING && window->pending == 0) {
+		if (fault_point("copy.written", err) < 0 ||
+			target_flush(
+				&copy->target, window->from, &window->pending, err) < 0)
+			return -1;
+		copy->stage = STAGE_FLUSHING;
+	}
+	if (copy->stage == STAGE_FLUSHING && window->pending == 0) {
+		if (fault_point("copy.flushed", err) < 0 ||
+			window_check_start(window, err) < 0)
+			return -1;
+		copy->stage = STAGE_CHECKING;
+	}
+	if (copy->stage != STAGE_CHECKING)
+		return 0;
+	done = window_check_done(window, err);
+	if (done == 0)
+		return 0;
+	copy->stage = STAGE_NONE;
+	return done < 0 ? -1 : take_checkpoint(copy, err);
+}
+
+/* Let what is under way go on, for at most seconds, and tell of it. */
+static int copy_wait(void *arg, double seconds, struct error *err)
+{
+	struct copy *copy = arg;
+	eventfd_t count;
+
+	if (target_poll(&copy->target, copy->wake, seconds, err) < 0)
+		return -1;
+	if (seconds > 0)
+		eventfd_read(copy->wake, &count);
+	if (advance_behind(copy, err) < 0)
+		return -1;
+	return pace_report(&copy->pace, &copy->progress, false, err);
+}
+
+/* Wait until the window behind, when there is one, is the checkpoint. */
+static int settle(struct copy *copy, struct error *err)
+{
+	while (copy->stage != STAGE_NONE)
+		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* Begin to make the current window a checkpoint, and begin the next one. */
+static int close_window(struct copy *copy, struct error *err)
+{
+	struct window *full = copy->current;
+
+	if (settle(copy, err) < 0)
+		return -1;
+	copy->current = copy->behind;
+	copy->behind = full;
+	copy->stage = STAGE_WRITING;
+	window_reset(copy->current, full->to);
+	copy->window_started = clock_seconds();
+	return advance_behind(copy, err);
+}
 
 static void advance(struct copy *copy, uint64_t to)
 {
 	copy->progress.position = copy->current->to = to;
 }
 
+static int await_room(struct copy *copy, struct error *err)
+{
+	while (!target_has_room(&copy->target))
+		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
+			return -1;
+	return 0;
+}
+
 static int clear_range(
 	struct copy *copy, uint64_t offset, uint64_t length, struct error *err)
 {
 	copy->progress.skipped += length;
-	if (copy->blank)
-		return 0;
-	return side_zero(&copy->target, offset, length, err);
+	while (length > 0) {
+		uint64_t most = copy->target.zero_bytes;
+		uint64_t part = length < most ? length : most;
+
+		if (await_room(copy, err) < 0 ||
+			target_zero(&copy->target, offset, part,
+				&copy->current->pending, err) < 0)
+			return -1;
+		offset += part;
+		length -= part;
+	}
+	return 0;
+}
+
+static int write_range(struct copy *copy, struct buffer *buffer, size_t at,
+	uint64_t offset, size_t length, struct error *err)
+{
+	const unsigned char *data = buffer->data;
+
+	copy->progress.copied += length;
+	while (length > 0) {
+		size_t most = copy->target.write_bytes;
+		size_t part = length < most ? length : most;
+
+		if (await_room(copy, err) < 0 ||
+			target_write(&copy->target, data + at, offset, part,
+				&buffer->pending, &copy->current->pending, err) < 0)
+			return -1;
+		at += part;
+		offset += part;
+		length -= part;
+	}
+	return 0;
 }
 
 /* The source has only zeroes up to until. One step goes as far as the target is a hole
@@ -107,7 +255,7 @@ static int copy_zeroes(struct copy *copy, uint64_t until, struct error *err)
 	uint64_t room = copy->checkpoint_bytes;
 	uint64_t stale;
 
-	if (side_next_data(&copy->target, position, until, &stale, err) < 0)
+	if (target_next_data(&copy->target, position, until, &stale, err) < 0)
 		return -1;
 	if (stale < until)
 		stale -= stale % CHUNK_SIZE;
@@ -120,7 +268,7 @@ static int copy_zeroes(struct copy *copy, uint64_t until, struct error *err)
 		until = position + room;
 	if (clear_range(copy, position, until - position, err) < 0)
 		return -1;
-	copy->current->cleared += until - position;
+	copy->current->cleared += target_clear_cost(&copy->target, until - position);
 	advance(copy, until);
 	return 0;
 }
@@ -144,27 +292,43 @@ static size_t run_at(const unsigned char *data, size_t done, size_t length, bool
 	return at - done;
 }
 
-static int write_chunk(struct copy *copy, size_t length, struct error *err)
+static int write_chunk(
+	struct copy *copy, struct buffer *buffer, size_t length, struct error *err)
 {
 	uint64_t position = copy->progress.position;
-	const unsigned char *data = copy->buffer;
 	size_t run;
 
 	for (size_t done = 0; done < length; done += run) {
 		bool zero;
+		int failed;
 
-		run = run_at(data, done, length, &zero);
-		if (zero) {
-			if (clear_range(copy, position + done, run, err) < 0)
-				return -1;
-			continue;
-		}
-		if (side_write(&copy->target, data + done, position + done, run, err) <
-			0)
+		run = run_at(buffer->data, done, length, &zero);
+		failed = zero
+			? clear_range(copy, position + done, run, err)
+			: write_range(copy, buffer, done, position + done, run, err);
+		if (failed)
 			return -1;
-		copy->progress.copied += run;
 	}
 	return 0;
+}
+
+/* The first that is free, so that few are used while the target keeps up. */
+static int find_buffer(struct copy *copy, struct buffer **out, struct error *err)
+{
+	for (;;) {
+		for (size_t i = 0; i < copy->buffer_count; i++) {
+			struct buffer *buffer = &copy->buffers[i];
+
+			if (buffer->pending)
+				continue;
+			if (!buffer->data && !(buffer->data = side_buffer()))
+				return error_no_memory(err);
+			*out = buffer;
+			return 0;
+		}
+		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
+			return -1;
+	}
 }
 
 static int copy_chunk(struct copy *copy, struct error *err)
@@ -172,15 +336,18 @@ static int copy_chunk(struct copy *copy, struct error *err)
 	uint64_t position = copy->progress.position;
 	uint64_t rest = copy->options->size - position;
 	size_t length = (size_t)(rest < CHUNK_SIZE ? rest : CHUNK_SIZE);
-	struct digest digest;
+	struct buffer *buffer = NULL;
+	struct copy_digest digest;
 
 	if (pace_wait(&copy->pace, &copy->progress, length, err) < 0 ||
-		side_read(&copy->source, copy->buffer, position, length, err) < 0)
+		find_buffer(copy, &buffer, err) < 0 ||
+		side_read(&copy->source, buffer->data, position, length, err) < 0)
 		return -1;
-	if (chunk_is_zero(copy->buffer, length))
+	if (chunk_is_zero(buffer->data, length))
 		return copy_zeroes(copy, position + length, err);
-	digest_of(copy->buffer, length, &digest);
-	if (fault_point("copy.chunk", err) < 0 || write_chunk(copy, length, err) < 0)
+	digest_of(buffer->data, length, &digest);
+	if (fault_point("copy.chunk", err) < 0 ||
+		write_chunk(copy, buffer, length, err) < 0)
 		return -1;
 	window_add(copy->current, position, length, &digest);
 	advance(copy, position + length);
@@ -202,56 +369,15 @@ static int copy_step(struct copy *copy, struct error *err)
 	return copy_chunk(copy, err);
 }
 
-/* The window behind is equal: make it the checkpoint. */
-static int take_checkpoint(struct copy *copy, struct error *err)
+/* Towards the end of a copy to another host the windows become smaller: reading back the
+ * last one is all that is left to wait for. */
+static uint64_t window_bytes(const struct copy *copy)
 {
-	const struct copy_options *options = copy->options;
-	char text[DIGEST_TEXT_SIZE];
+	uint64_t rest = copy->options->size - copy->current->from;
 
-	if (fault_point("copy.checkpoint", err) < 0)
-		return -1;
-	window_chain(copy->behind, &copy->chain);
-	copy->progress.verified = copy->behind->to;
-	digest_to_text(&copy->chain, text);
-	if (!options->on_checkpoint)
-		return 0;
-	return options->on_checkpoint(options->arg, copy->behind->to, text, err);
-}
-
-/* Wait for the window behind, when there is one. */
-static int settle(struct copy *copy, struct error *err)
-{
-	int done = 0;
-
-	if (!copy->behind->running)
-		return 0;
-	while (done == 0) {
-		done = window_check_wait(copy->behind, WAIT_SECONDS, err);
-		if (done < 0 ||
-			pace_report(&copy->pace, &copy->progress, false, err) < 0)
-			return -1;
-	}
-	return take_checkpoint(copy, err);
-}
-
-/* Make the current window durable, have it read back, and begin the next one. */
-static int close_window(struct copy *copy, struct error *err)
-{
-	struct window *full = copy->current;
-
-	if (settle(copy, err) < 0)
-		return -1;
-	if (fault_point("copy.written", err) < 0 ||
-		side_flush(&copy->target, err) < 0 ||
-		fault_point("copy.flushed", err) < 0)
-		return -1;
-	if (window_check_start(full, err) < 0)
-		return -1;
-	copy->current = copy->behind;
-	copy->behind = full;
-	window_reset(copy->current, full->to);
-	copy->window_started = clock_seconds();
-	return 0;
+	if (!copy->target.remote || rest / 2 >= copy->checkpoint_bytes)
+		return copy->checkpoint_bytes;
+	return rest / 2 > LAST_BYTES ? rest / 2 : LAST_BYTES;
 }
 
 static bool window_is_full(const struct copy *copy)
@@ -259,20 +385,16 @@ static bool window_is_full(const struct copy *copy)
 	const struct window *window = copy->current;
 	uint64_t work = window->used * CHUNK_SIZE + window->cleared;
 
-	return work >= copy->checkpoint_bytes ||
+	return work >= window_bytes(copy) || window->used == window->room ||
 		clock_seconds() - copy->window_started >= copy->checkpoint_seconds;
 }
 
 static int copy_all(struct copy *copy, struct error *err)
 {
 	while (copy->progress.position < copy->options->size) {
-		if (copy_step(copy, err) < 0)
-			return -1;
-		if (window_check_finished(copy->behind) && settle(copy, err) < 0)
+		if (copy_step(copy, err) < 0 || copy_wait(copy, 0, err) < 0)
 			return -1;
 		if (window_is_full(copy) && close_window(copy, err) < 0)
-			return -1;
-		if (pace_report(&copy->pace, &copy->progress, false, err) < 0)
 			return -1;
 	}
 	if (copy->current->to > copy->current->from && close_window(copy, err) < 0)
@@ -282,7 +404,7 @@ static int copy_all(struct copy *copy, struct error *err)
 
 static void fill_result(struct copy *copy, struct copy_result *result)
 {
-	struct digest receipt = copy->chain;
+	struct copy_digest receipt = copy->chain;
 
 	digest_finish(&receipt, copy->options->size);
 	*result = (struct copy_result) {
@@ -293,28 +415,38 @@ static void fill_result(struct copy *copy, struct copy_result *result)
 	digest_to_text(&receipt, result->digest);
 }
 
+static int report(void *arg, struct error *err)
+{
+	struct copy *copy = arg;
+
+	return pace_report(&copy->pace, &copy->progress, false, err);
+}
+
 int copy_run(const struct endpoint *source, const struct endpoint *target,
 	const struct copy_options *options, struct copy_result *result,
 	struct error *err)
 {
 	struct copy state = {
 		.source = { .fd = -1, .direct = -1 },
-		.target = { .fd = -1, .direct = -1 },
+		.target.side = { .fd = -1, .direct = -1 },
+		.wake = -1,
 	};
 	AUTO(copy_clear) struct copy *copy = &state;
+	const struct remote_wait wait = { .tick = report, .arg = copy };
 
 	if (prepare_options(copy, options, err) < 0 ||
 		fault_point("copy.start", err) < 0)
 		return -1;
-	if (sides_open(source, target, options->size, &copy->source, &copy->target,
-		    err) < 0)
+	copy->pace.wait = copy_wait;
+	copy->pace.arg = copy;
+	copy->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (copy->wake < 0)
+		return error_set_errno(err, ERR_INTERNAL, "cannot make an eventfd");
+	if (side_open(&copy->source, "source", source, false, err) < 0 ||
+		target_open(&copy->target, target, &copy->source, options, &wait, err) <
+			0)
 		return -1;
-	copy->blank = !copy->target.is_file && target->zero_when_new &&
-		options->target_is_new && options->start == 0;
-	if (prepare_windows(copy, err) < 0)
-		return -1;
-	pace_init(&copy->pace, options);
-	if (copy_all(copy, err) < 0 ||
+	if (prepare_windows(copy, err) < 0 || copy_all(copy, err) < 0 ||
 		pace_report(&copy->pace, &copy->progress, true, err) < 0)
 		return -1;
 	fill_result(copy, result);

@@ -2,20 +2,31 @@
 /* copy.h - copies the bytes of one endpoint to another, verified and resumable.
  *
  * The only code that reads and writes volume data. Blocking, for workers; a thread reads
- * back behind the front, callbacks come in the caller's thread only.
+ * back behind the front, callbacks come in the caller's thread only (but read_back).
  */
 #ifndef COPY_COPY_H
 #define COPY_COPY_H
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/error.h"
 
+/* An export of an NBD server. */
+struct endpoint_nbd {
+	char host[64]; /* numeric IPv4 or IPv6 address; empty: the endpoint is a path */
+	uint16_t port;
+	char export[256]; /* its name */
+	char username[256]; /* TLS with this identity's pre-shared key; empty: no TLS */
+	char psk_path[PATH_MAX]; /* file with the key: "username:hex digits" */
+};
+
 /* Where bytes are. Filled in by a driver. */
 struct endpoint {
 	char path[PATH_MAX]; /* regular file or block device */
+	struct endpoint_nbd nbd; /* in its stead, when it has a host */
 	bool zero_when_new; /* what was never written reads as zeroes, surely */
 	uint64_t fresh_below; /* unused by files */
 };
@@ -28,6 +39,12 @@ struct copy_progress {
 	uint64_t copied; /* data bytes written in this run */
 	uint64_t skipped; /* zeroes and holes not written in this run */
 	double rate; /* bytes of position per second, smoothed */
+};
+
+/* What a chunk of 1 MiB, or the shorter last one, holds: XXH3-128 in canonical form; all
+ * bytes 0 for a chunk that is all zeroes. */
+struct copy_digest {
+	unsigned char bytes[16];
 };
 
 struct copy_options {
@@ -51,6 +68,19 @@ struct copy_options {
 		void *arg, uint64_t offset, const char *chain, struct error *err);
 	void *arg;
 	char chain_start[40]; /* 32 hex digits, empty at the beginning */
+
+	/* The rest is for a target that is NBD. */
+	double deadline_s; /* ERR_TIMEOUT when no request is answered for so long; 0: 30 s */
+	/* Have the target's host run copy_read_back() on [from, to), which is flushed, and
+	 * fill one digest for each chunk of it: count is copy_digest_count(from, to), at
+	 * most COPY_READ_BACK_CHUNKS. Needed. Called in a thread of the copy, one call at a
+	 * time, while the callbacks above may run; the time it takes is its own affair. */
+	int (*read_back)(void *arg, uint64_t from, uint64_t to,
+		struct copy_digest *digests, size_t count, struct error *err);
+	/* Called in the caller's thread when the copy fails while read_back may be running:
+	 * make it return soon, and fail from now on. copy_run() waits for it. May be NULL
+	 * when read_back is quick by itself. */
+	void (*read_back_stop)(void *arg);
 };
 
 struct copy_result {
@@ -62,8 +92,9 @@ struct copy_result {
 		       * for one-shot and resumed copies */
 };
 
-/* Copy with read-back. Errors name the side and the offset: ERR_IO, ERR_NO_SPACE,
- * ERR_MISMATCH, or what the callbacks returned. Does not truncate or extend the target. */
+/* Copy with read-back. The source is a path. Errors name the side and the offset: ERR_IO,
+ * ERR_NO_SPACE, ERR_MISMATCH, ERR_TIMEOUT from a target that is NBD, or what the callbacks
+ * returned. Does not truncate or extend the target. */
 int copy_run(const struct endpoint *source, const struct endpoint *target,
 	const struct copy_options *options, struct copy_result *result,
 	struct error *err);
@@ -74,5 +105,24 @@ int copy_run(const struct endpoint *source, const struct endpoint *target,
 int copy_verify_clone(const struct endpoint *source, const struct endpoint *target,
 	const struct copy_options *options, struct copy_result *result,
 	struct error *err);
+
+#define COPY_READ_BACK_CHUNKS 16384 /* 16 GiB: the most that is asked for at once */
+
+/* Chunks of [from, to): from is a multiple of 1 MiB, to is too or is the volume's size. */
+size_t copy_digest_count(uint64_t from, uint64_t to);
+
+/* The other half of a copy to NBD, on the target's host: make local durable, read [from, to)
+ * of it past the page cache and fill count digests. What the file system knows as holes is
+ * zeroes and not read. ERR_IO, or ERR_INVALID_INPUT when count or the range is wrong. */
+int copy_read_back(const struct endpoint *local, uint64_t from, uint64_t to,
+	struct copy_digest *digests, size_t count, struct error *err);
+
+/* Digests as text for a message: ASCII without quotes, at most 33 bytes each, a run of
+ * zeroes in a few bytes. *text is malloc'd. */
+int copy_digests_to_text(const struct copy_digest *digests, size_t count, char **text,
+	struct error *err);
+/* ERR_INVALID_INPUT when text does not have exactly count digests. */
+int copy_digests_from_text(
+	const char *text, struct copy_digest *digests, size_t count, struct error *err);
 
 #endif

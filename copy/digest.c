@@ -27,7 +27,7 @@ bool chunk_is_zero(const void *data, size_t length)
 	return true;
 }
 
-void digest_of(const void *data, size_t length, struct digest *out)
+void digest_of(const void *data, size_t length, struct copy_digest *out)
 {
 	XXH128_canonical_t canonical;
 
@@ -35,7 +35,7 @@ void digest_of(const void *data, size_t length, struct digest *out)
 	memcpy(out->bytes, canonical.digest, sizeof(out->bytes));
 }
 
-bool digest_equal(const struct digest *a, const struct digest *b)
+bool digest_equal(const struct copy_digest *a, const struct copy_digest *b)
 {
 	return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
@@ -46,8 +46,8 @@ static void put_number(unsigned char *out, uint64_t number)
 		out[i] = (unsigned char)number;
 }
 
-void digest_chain(struct digest *chain, uint64_t offset, uint64_t length,
-	const struct digest *chunk)
+void digest_chain(struct copy_digest *chain, uint64_t offset, uint64_t length,
+	const struct copy_digest *chunk)
 {
 	unsigned char link[48];
 
@@ -58,14 +58,14 @@ void digest_chain(struct digest *chain, uint64_t offset, uint64_t length,
 	digest_of(link, sizeof(link), chain);
 }
 
-void digest_finish(struct digest *chain, uint64_t size)
+void digest_finish(struct copy_digest *chain, uint64_t size)
 {
-	const struct digest none = { 0 };
+	const struct copy_digest none = { 0 };
 
 	digest_chain(chain, size, 0, &none);
 }
 
-void digest_to_text(const struct digest *digest, char out[DIGEST_TEXT_SIZE])
+void digest_to_text(const struct copy_digest *digest, char out[DIGEST_TEXT_SIZE])
 {
 	static const char digits[] = "0123456789abcdef";
 
@@ -85,9 +85,9 @@ static int hex_value(char c)
 	return -1;
 }
 
-bool digest_from_text(const char *text, struct digest *out)
+bool digest_from_text(const char *text, struct copy_digest *out)
 {
-	struct digest digest;
+	struct copy_digest digest;
 
 	if (strlen(text) != DIGEST_TEXT_SIZE - 1)
 		return false;

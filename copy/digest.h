@@ -18,27 +18,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "copy/copy.h"
+
 #define CHUNK_SIZE ((uint64_t)1 << 20)
 #define GRAIN_SIZE ((uint64_t)64 << 10) /* zeroes are looked for in pieces of this */
 #define DIGEST_TEXT_SIZE 33
-
-struct digest {
-	unsigned char bytes[16];
-};
 
 /* At most GRAIN_SIZE bytes. */
 bool grain_is_zero(const void *data, size_t length);
 bool chunk_is_zero(const void *data, size_t length);
 
-void digest_of(const void *data, size_t length, struct digest *out);
-bool digest_equal(const struct digest *a, const struct digest *b);
-void digest_chain(struct digest *chain, uint64_t offset, uint64_t length,
-	const struct digest *chunk);
+void digest_of(const void *data, size_t length, struct copy_digest *out);
+bool digest_equal(const struct copy_digest *a, const struct copy_digest *b);
+void digest_chain(struct copy_digest *chain, uint64_t offset, uint64_t length,
+	const struct copy_digest *chunk);
 /* chain becomes the receipt of a volume of this size. */
-void digest_finish(struct digest *chain, uint64_t size);
+void digest_finish(struct copy_digest *chain, uint64_t size);
 
-void digest_to_text(const struct digest *digest, char out[DIGEST_TEXT_SIZE]);
+void digest_to_text(const struct copy_digest *digest, char out[DIGEST_TEXT_SIZE]);
 /* False when text is not 32 hex digits. */
-bool digest_from_text(const char *text, struct digest *out);
+bool digest_from_text(const char *text, struct copy_digest *out);
 
 #endif

@@ -45,12 +45,16 @@ int pace_report(struct pace *pace, struct copy_progress *progress, bool at_end,
 	return pace->options->on_progress(pace->options->arg, progress, err);
 }
 
-static void nap(double seconds)
+static int nap(struct pace *pace, struct copy_progress *progress, double seconds,
+	struct error *err)
 {
 	struct timespec time = { .tv_sec = (time_t)seconds };
 
+	if (pace->wait)
+		return pace->wait(pace->arg, seconds, err);
 	time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
 	nanosleep(&time, NULL);
+	return pace_report(pace, progress, false, err);
 }
 
 int pace_wait(struct pace *pace, struct copy_progress *progress, uint64_t bytes,
@@ -65,8 +69,8 @@ int pace_wait(struct pace *pace, struct copy_progress *progress, uint64_t bytes,
 		pace->next = now;
 	while (now < pace->next) {
 		double left = pace->next - now;
-		nap(left < REPORT_SECONDS ? left : REPORT_SECONDS);
-		if (pace_report(pace, progress, false, err) < 0)
+		left = left < REPORT_SECONDS ? left : REPORT_SECONDS;
+		if (nap(pace, progress, left, err) < 0)
 			return -1;
 		now = clock_seconds();
 	}

@@ -16,6 +16,10 @@ struct pace {
 	uint64_t reported_position;
 	double rate; /* bytes per second, smoothed */
 	double next; /* the rate limit allows the next transfer then */
+	/* Wait for at most seconds and report, with something better to do than to sleep;
+	 * NULL: sleep. */
+	int (*wait)(void *arg, double seconds, struct error *err);
+	void *arg;
 };
 
 void pace_init(struct pace *pace, const struct copy_options *options);

@@ -78,6 +78,10 @@ int side_open(struct side *side, const char *role, const struct endpoint *end,
 	struct side new = { .role = role, .path = end->path, .fd = -1, .direct = -1 };
 	AUTO(side_close) struct side *opening = &new;
 
+	if (end->nbd.host[0])
+		return error_set(err, ERR_NOT_SUPPORTED,
+			"%s 'nbd://%s:%u/%s' is not a path", role, end->nbd.host,
+			end->nbd.port, end->nbd.export);
 	new.fd = open(end->path, flags);
 	if (new.fd < 0)
 		return error_set_errno(
@@ -110,23 +114,36 @@ static bool is_same(const struct side *a, const struct side *b)
 	return sa.st_rdev == sb.st_rdev;
 }
 
-static int check_sizes(const struct side *source, const struct side *target,
-	uint64_t size, struct error *err)
+int size_check(const char *role, const char *name, uint64_t has, uint64_t size,
+	struct error *err)
 {
-	const struct side *sides[] = { source, target };
+	if (has >= size)
+		return 0;
+	return error_set(err, ERR_IO,
+		"%s '%s' has %" PRIu64 " bytes, fewer than the volume's %" PRIu64, role,
+		name, has, size);
+}
 
-	for (size_t i = 0; i < ARRAY_SIZE(sides); i++)
-		if (sides[i]->size < size)
-			return error_set(err, ERR_IO,
-				"%s '%s' has %" PRIu64
-				" bytes, fewer than the volume's %" PRIu64,
-				sides[i]->role, sides[i]->path, sides[i]->size, size);
-	if (source->is_file && source->size != size)
+int source_check(const struct side *source, uint64_t size, struct error *err)
+{
+	if (source->is_file && source->size > size)
 		return error_set(err, ERR_IO,
 			"source '%s' has %" PRIu64
 			" bytes, more than the volume's %" PRIu64,
 			source->path, source->size, size);
-	return 0;
+	return size_check(source->role, source->path, source->size, size, err);
+}
+
+int sides_check(const struct side *source, const struct side *target, uint64_t size,
+	struct error *err)
+{
+	if (is_same(source, target))
+		return error_set(err, ERR_INVALID_INPUT,
+			"source '%s' and target '%s' are the same", source->path,
+			target->path);
+	if (source_check(source, size, err) < 0)
+		return -1;
+	return size_check(target->role, target->path, target->size, size, err);
 }
 
 int sides_open(const struct endpoint *source_end, const struct endpoint *target_end,
@@ -135,11 +152,7 @@ int sides_open(const struct endpoint *source_end, const struct endpoint *target_
 	if (side_open(source, "source", source_end, false, err) < 0 ||
 		side_open(target, "target", target_end, true, err) < 0)
 		return -1;
-	if (is_same(source, target))
-		return error_set(err, ERR_INVALID_INPUT,
-			"source '%s' and target '%s' are the same", source->path,
-			target->path);
-	return check_sizes(source, target, size, err);
+	return sides_check(source, target, size, err);
 }
 
 static bool is_aligned(const void *buffer, uint64_t offset)

@@ -37,6 +37,14 @@ DEFINE_AUTO(struct side *, side_close)
  * stays the caller's to close, also on failure. */
 int sides_open(const struct endpoint *source_end, const struct endpoint *target_end,
 	uint64_t size, struct side *source, struct side *target, struct error *err);
+/* The last part of it, for sides that are open. */
+int sides_check(const struct side *source, const struct side *target, uint64_t size,
+	struct error *err);
+/* Is the source of this size? A device may be larger. */
+int source_check(const struct side *source, uint64_t size, struct error *err);
+/* Is there enough room for a volume of size bytes? */
+int size_check(const char *role, const char *name, uint64_t has, uint64_t size,
+	struct error *err);
 
 /* Exactly length bytes, or an error. */
 int side_read(const struct side *side, void *buffer, uint64_t offset, size_t length,

@@ -6,17 +6,19 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/eventfd.h>
 
 int window_init(struct window *window, size_t room, const struct side *source,
-	const struct side *target, struct error *err)
+	const struct target *target, const struct copy_options *options, int wake,
+	struct error *err)
 {
 	*window = (struct window) {
 		.room = room,
 		.source = source,
 		.target = target,
+		.options = options,
+		.wake = wake,
 		.mutex = PTHREAD_MUTEX_INITIALIZER,
-		.answered = PTHREAD_COND_INITIALIZER,
 	};
 	window->chunks = calloc(room, sizeof(*window->chunks));
 	window->buffer = side_buffer();
@@ -41,14 +43,14 @@ void window_clear(struct window *window)
 
 void window_reset(struct window *window, uint64_t from)
 {
-	assert(!window->running);
+	assert(!window->running && window->pending == 0);
 	window->from = window->to = from;
 	window->used = 0;
 	window->cleared = 0;
 }
 
 void window_add(struct window *window, uint64_t offset, uint64_t length,
-	const struct digest *digest)
+	const struct copy_digest *digest)
 {
 	assert(window->used < window->room);
 	window->chunks[window->used++] = (struct chunk) {
@@ -58,7 +60,7 @@ void window_add(struct window *window, uint64_t offset, uint64_t length,
 	};
 }
 
-void window_chain(const struct window *window, struct digest *chain)
+void window_chain(const struct window *window, struct copy_digest *chain)
 {
 	for (size_t i = 0; i < window->used; i++) {
 		const struct chunk *chunk = &window->chunks[i];
@@ -66,54 +68,64 @@ void window_chain(const struct window *window, struct digest *chain)
 	}
 }
 
-/* The target's bytes, in window->buffer, are not what came from the source. Says which
- * byte, with a fresh look at the source. */
-static int explain(
-	struct window *window, uint64_t offset, size_t length, struct error *err)
+int window_explain(struct window *window, uint64_t offset, size_t length,
+	const struct copy_digest *expected, struct error *err)
 {
-	if (side_read(window->source, window->other, offset, length, err) < 0)
+	struct copy_digest now = { 0 };
+
+	if (side_read(window->source, window->other, offset, length, err) < 0 ||
+		sides_compare(window->other, window->buffer, offset, length, err) < 0)
 		return -1;
-	if (sides_compare(window->other, window->buffer, offset, length, err) < 0)
-		return -1;
+	if (!chunk_is_zero(window->other, length))
+		digest_of(window->other, length, &now);
+	if (!digest_equal(&now, expected))
+		return error_set(err, ERR_MISMATCH,
+			"source changed while it was copied, at or after offset "
+			"%" PRIu64,
+			offset);
 	return error_set(err, ERR_MISMATCH,
-		"source changed while it was copied, at or after offset %" PRIu64,
+		"target differed from source at or after offset %" PRIu64
+		", and does not when read again",
 		offset);
 }
 
 static int check_chunk(
 	struct window *window, const struct chunk *chunk, struct error *err)
 {
-	struct digest digest;
+	struct copy_digest digest;
 	size_t length = (size_t)chunk->length;
 
-	if (side_read_back(window->target, window->buffer, chunk->offset, length, err) <
-		0)
+	if (side_read_back(&window->target->side, window->buffer, chunk->offset, length,
+		    err) < 0)
 		return -1;
 	digest_of(window->buffer, length, &digest);
 	if (digest_equal(&digest, &chunk->digest))
 		return 0;
-	return explain(window, chunk->offset, length, err);
+	return window_explain(window, chunk->offset, length, &chunk->digest, err);
 }
 
 /* Where the file system says hole there is nothing to read; all else must be zeroes. */
 static int check_zeroes(
 	struct window *window, uint64_t offset, uint64_t end, struct error *err)
 {
+	static const struct copy_digest zeroes;
+
 	while (offset < end && !atomic_load(&window->stop)) {
 		uint64_t data, length;
 
-		if (side_next_data(window->target, offset, end, &data, err) < 0)
+		if (side_next_data(&window->target->side, offset, end, &data, err) < 0)
 			return -1;
 		if (data == end)
 			return 0;
 		data -= data % SIDE_ALIGNMENT;
 		offset = data > offset ? data : offset;
 		length = end - offset < CHUNK_SIZE ? end - offset : CHUNK_SIZE;
-		if (side_read_back(window->target, window->buffer, offset,
+		if (side_read_back(&window->target->side, window->buffer, offset,
 			    (size_t)length, err) < 0)
 			return -1;
 		if (!chunk_is_zero(window->buffer, (size_t)length))
-			return explain(window, offset, (size_t)length, err);
+			return window_explain(
+				window, offset, (size_t)length, &zeroes, err);
 		offset += length;
 	}
 	return 0;
@@ -122,6 +134,9 @@ static int check_zeroes(
 static int check(struct window *window, struct error *err)
 {
 	uint64_t offset = window->from;
+
+	if (window->target->remote)
+		return window_check_remote(window, err);
 
 	for (size_t i = 0; i < window->used; i++) {
 		const struct chunk *chunk = &window->chunks[i];
@@ -142,7 +157,7 @@ static void *check_thread(void *arg)
 	window->answer = check(window, &window->error);
 	pthread_mutex_lock(&window->mutex);
 	window->finished = true;
-	pthread_cond_signal(&window->answered);
+	eventfd_write(window->wake, 1);
 	pthread_mutex_unlock(&window->mutex);
 	return NULL;
 }
@@ -159,40 +174,20 @@ int window_check_start(struct window *window, struct error *err)
 	return 0;
 }
 
-static struct timespec time_from_now(double seconds)
+static bool is_finished(struct window *window)
 {
-	struct timespec time;
-	long whole = (long)seconds;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	time.tv_sec += whole;
-	time.tv_nsec += (long)((seconds - (double)whole) * 1e9);
-	if (time.tv_nsec >= 1000000000) {
-		time.tv_nsec -= 1000000000;
-		time.tv_sec++;
-	}
-	return time;
-}
-
-static bool await_answer(struct window *window, double timeout_s)
-{
-	const struct timespec until = time_from_now(timeout_s);
 	bool finished;
-	int errnum = 0;
 
 	pthread_mutex_lock(&window->mutex);
-	while (!window->finished && errnum == 0)
-		errnum = pthread_cond_clockwait(
-			&window->answered, &window->mutex, CLOCK_MONOTONIC, &until);
 	finished = window->finished;
 	pthread_mutex_unlock(&window->mutex);
 	return finished;
 }
 
-int window_check_wait(struct window *window, double timeout_s, struct error *err)
+int window_check_done(struct window *window, struct error *err)
 {
 	assert(window->running);
-	if (!await_answer(window, timeout_s))
+	if (!is_finished(window))
 		return 0;
 	pthread_join(window->thread, NULL);
 	window->running = false;
@@ -201,14 +196,4 @@ int window_check_wait(struct window *window, double timeout_s, struct error *err
 	if (err)
 		*err = window->error;
 	return -1;
-}
-
-bool window_check_finished(struct window *window)
-{
-	bool finished;
-
-	pthread_mutex_lock(&window->mutex);
-	finished = window->running && window->finished;
-	pthread_mutex_unlock(&window->mutex);
-	return finished;
 }

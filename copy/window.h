@@ -18,11 +18,12 @@
 #include "common/error.h"
 #include "copy/digest.h"
 #include "copy/side.h"
+#include "copy/target.h"
 
 struct chunk {
 	uint64_t offset;
 	uint64_t length;
-	struct digest digest;
+	struct copy_digest digest;
 };
 
 struct window {
@@ -30,23 +31,28 @@ struct window {
 	struct chunk *chunks; /* those that are not all zeroes, in order */
 	size_t used, room;
 	uint64_t cleared; /* bytes of zeroes that were no hole of the target before */
+	unsigned pending; /* requests to the target that are under way */
 
 	/* Reading back. */
-	const struct side *source, *target;
+	const struct side *source;
+	const struct target *target;
+	const struct copy_options *options;
+	int wake; /* an eventfd for the thread's end, borrowed */
 	void *buffer; /* of the target */
 	void *other; /* of the source, to find the byte */
 	pthread_t thread;
 	bool running;
 	atomic_bool stop; /* the thread shall give up */
 	pthread_mutex_t mutex;
-	pthread_cond_t answered;
 	bool finished; /* under mutex: the thread has an answer */
 	int answer; /* 0 equal, -1 and the error */
 	struct error error;
 };
 
+/* All is borrowed. */
 int window_init(struct window *window, size_t room, const struct side *source,
-	const struct side *target, struct error *err);
+	const struct target *target, const struct copy_options *options, int wake,
+	struct error *err);
 /* Waits for the thread. */
 void window_clear(struct window *window);
 DEFINE_AUTO(struct window *, window_clear)
@@ -54,15 +60,22 @@ DEFINE_AUTO(struct window *, window_clear)
 /* Forget what it had; the range is empty and begins at from. */
 void window_reset(struct window *window, uint64_t from);
 void window_add(struct window *window, uint64_t offset, uint64_t length,
-	const struct digest *digest);
+	const struct copy_digest *digest);
 /* Add the window's chunks to the chain. */
-void window_chain(const struct window *window, struct digest *chain);
+void window_chain(const struct window *window, struct copy_digest *chain);
 
-/* Read the whole range back from the target's storage, in a thread. */
+/* Have the whole range, which is durable, read back from the target's storage, in a
+ * thread. */
 int window_check_start(struct window *window, struct error *err);
-/* Wait at most timeout_s. 1: equal; 0: not done yet; -1: ERR_MISMATCH, which names the
- * first byte that differs, or ERR_IO. */
-int window_check_wait(struct window *window, double timeout_s, struct error *err);
-bool window_check_finished(struct window *window);
+/* 1: equal; 0: not done yet; -1: ERR_MISMATCH, which names the first byte that differs, or
+ * why it could not be read. wake becomes readable when it is done. */
+int window_check_done(struct window *window, struct error *err);
+
+/* For the thread: the bytes at offset, in window->buffer, are not those with the expected
+ * digest. Says which one differs, with a fresh look at the source. */
+int window_explain(struct window *window, uint64_t offset, size_t length,
+	const struct copy_digest *expected, struct error *err);
+/* For the thread: ask the target's host. */
+int window_check_remote(struct window *window, struct error *err);
 
 #endif

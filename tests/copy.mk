@@ -8,9 +8,15 @@ TESTS += $(unit_tests_of_copy)
 
 BACKEND_TEST_LIBS = volume-manager/libbackend.a $(COPY_LIBS) $(UNIT_LIBS)
 
-tests_unit_test_copy_SOURCES = tests/unit/test_copy.c tests/unit/scratch.h
+integration_tests += tests/integration/test_copy_nbd
+
+tests_unit_test_copy_SOURCES = tests/unit/test_copy.c tests/unit/test_copy.h \
+	tests/unit/scratch.h
 tests_unit_test_copy_LDADD = $(COPY_LIBS) $(UNIT_LIBS)
 tests_unit_test_backend_SOURCES = tests/unit/test_backend.c tests/unit/scratch.h
 tests_unit_test_backend_LDADD = $(BACKEND_TEST_LIBS)
 tests_unit_test_file_driver_SOURCES = tests/unit/test_file_driver.c tests/unit/scratch.h
 tests_unit_test_file_driver_LDADD = $(BACKEND_TEST_LIBS)
+tests_integration_test_copy_nbd_SOURCES = tests/integration/test_copy_nbd.c \
+	tests/unit/test_copy.h tests/unit/scratch.h
+tests_integration_test_copy_nbd_LDADD = $(COPY_LIBS) $(UNIT_LIBS)

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "copy/remote.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <libnbd.h>
+#include <poll.h>
+#include <string.h>
+
+#include "common/text.h"
+
+#define GOODBYE_SECONDS 0.2
+#define AWAY_SECONDS 0.5 /* between two polls; longer is not the server's fault */
+
+/* libnbd puts the names of its functions in front. */
+static const char *reason(void)
+{
+	const char *text = nbd_get_error();
+	const char *colon;
+
+	while (text && strncmp(text, "nbd_", 4) == 0 && (colon = strstr(text, ": ")))
+		text = colon + 2;
+	return text && *text ? text : "no reason given";
+}
+
+int remote_error(const struct remote *remote, const char *what, struct error *err)
+{
+	int errnum = nbd_get_errno();
+	enum error_code code = errnum == ETIMEDOUT ? ERR_TIMEOUT : ERR_IO;
+
+	error_set(err, code, "cannot %s %s '%s': %s", what, remote->role, remote->name,
+		reason());
+	if (err)
+		err->errnum = errnum;
+	return -1;
+}
+
+static uint64_t lowest_offset(const struct remote *remote)
+{
+	uint64_t lowest = UINT64_MAX;
+
+	for (unsigned i = 0; i < remote->count; i++)
+		for (unsigned j = 0; j <= REMOTE_DEPTH; j++) {
+			const struct remote_request *request =
+				&remote->connections[i].requests[j];
+			if (request->connection && request->offset < lowest)
+				lowest = request->offset;
+		}
+	return lowest == UINT64_MAX ? 0 : lowest;
+}
+
+/* The connection ended. libnbd answers what was under way with ENOTCONN, which says less
+ * than the reason. */
+static int lost(struct remote *remote, uint64_t offset, struct error *err)
+{
+	int errnum = nbd_get_errno();
+
+	if (errnum == ETIMEDOUT)
+		return error_set(err, ERR_TIMEOUT,
+			"%s '%s' did not answer at offset %" PRIu64, remote->role,
+			remote->name, offset);
+	error_set(err, ERR_IO, "%s '%s' went away at offset %" PRIu64 ": %s",
+		remote->role, remote->name, offset, reason());
+	if (err)
+		err->errnum = errnum;
+	return -1;
+}
+
+static bool is_open(const struct remote_connection *connection)
+{
+	return nbd_aio_is_ready(connection->nbd) > 0 ||
+		nbd_aio_is_processing(connection->nbd) > 0;
+}
+
+static int on_answer(void *arg, int *error)
+{
+	struct remote_request *request = arg;
+	struct remote *remote = request->remote;
+
+	if (*error == 0)
+		remote->answered = clock_seconds();
+	else if (!remote->error.code && *error != ENOTCONN && *error != ESHUTDOWN) {
+		errno = *error;
+		error_set_errno(&remote->error, ERR_IO,
+			"cannot %s %s '%s' at offset %" PRIu64, request->what,
+			remote->role, remote->name, request->offset);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(request->pending); i++)
+		if (request->pending[i])
+			--*request->pending[i];
+	request->connection->used--;
+	remote->used--;
+	request->connection = NULL;
+	return 1; /* libnbd forgets it */
+}
+
+static struct remote_connection *most_idle(const struct remote *remote)
+{
+	const struct remote_connection *best = &remote->connections[0];
+
+	for (unsigned i = 1; i < remote->count; i++)
+		if (remote->connections[i].used < best->used)
+			best = &remote->connections[i];
+	return (struct remote_connection *)(uintptr_t)best;
+}
+
+bool remote_has_room(const struct remote *remote)
+{
+	return most_idle(remote)->used < remote->depth;
+}
+
+static struct remote_request *request_new(struct remote *remote, const char *what,
+	uint64_t offset, unsigned *a, unsigned *b)
+{
+	struct remote_connection *connection = most_idle(remote);
+	struct remote_request *request = connection->requests;
+
+	while (request->connection)
+		request++;
+	assert(request - connection->requests <= REMOTE_DEPTH);
+	*request = (struct remote_request) {
+		.remote = remote,
+		.connection = connection,
+		.what = what,
+		.offset = offset,
+		.pending = { a, b },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(request->pending); i++)
+		if (request->pending[i])
+			++*request->pending[i];
+	if (remote->used == 0)
+		remote->answered = clock_seconds();
+	connection->used++;
+	remote->used++;
+	return request;
+}
+
+/* cookie is what libnbd said to the request, which may be answered already. A connection
+ * that was lost while it was sent counts as success there. */
+static int started(struct remote *remote, const struct remote_connection *connection,
+	uint64_t offset, int64_t cookie, struct error *err)
+{
+	if (cookie >= 0 && is_open(connection))
+		return 0;
+	if (!remote->error.code)
+		lost(remote, offset, &remote->error);
+	if (err)
+		*err = remote->error;
+	return -1;
+}
+
+static nbd_completion_callback answer_to(struct remote_request *request)
+{
+	return (nbd_completion_callback) {
+		.callback = on_answer,
+		.user_data = request,
+	};
+}
+
+int remote_write(struct remote *remote, const void *buffer, uint64_t offset,
+	size_t length, unsigned *a, unsigned *b, struct error *err)
+{
+	struct remote_request *request = request_new(remote, "write", offset, a, b);
+	struct remote_connection *connection = request->connection;
+
+	return started(remote, connection, offset,
+		nbd_aio_pwrite(
+			connection->nbd, buffer, length, offset, answer_to(request), 0),
+		err);
+}
+
+int remote_read(struct remote *remote, void *buffer, uint64_t offset, size_t length,
+	unsigned *a, struct error *err)
+{
+	struct remote_request *request = request_new(remote, "read", offset, a, NULL);
+	struct remote_connection *connection = request->connection;
+
+	return started(remote, connection, offset,
+		nbd_aio_pread(
+			connection->nbd, buffer, length, offset, answer_to(request), 0),
+		err);
+}
+
+int remote_zero(struct remote *remote, uint64_t offset, uint64_t length, unsigned *a,
+	struct error *err)
+{
+	struct remote_request *request = request_new(remote, "clear", offset, a, NULL);
+	struct remote_connection *connection = request->connection;
+
+	assert(length <= REMOTE_ZERO_BYTES);
+	return started(remote, connection, offset,
+		nbd_aio_zero(connection->nbd, length, offset, answer_to(request), 0),
+		err);
+}
+
+int remote_flush(struct remote *remote, uint64_t offset, unsigned *a, struct error *err)
+{
+	struct remote_request *request;
+	struct remote_connection *connection;
+
+	if (!remote->can_flush)
+		return 0;
+	request = request_new(remote, "flush", offset, a, NULL);
+	connection = request->connection;
+	return started(remote, connection, offset,
+		nbd_aio_flush(connection->nbd, answer_to(request), 0), err);
+}
+
+static void want(const struct remote_connection *connection, struct pollfd *out)
+{
+	unsigned direction = nbd_aio_get_direction(connection->nbd);
+
+	*out = (struct pollfd) { .fd = nbd_aio_get_fd(connection->nbd) };
+	if (direction & LIBNBD_AIO_DIRECTION_READ)
+		out->events |= POLLIN;
+	if (direction & LIBNBD_AIO_DIRECTION_WRITE)
+		out->events |= POLLOUT;
+}
+
+/* An error or a hang-up is found by the read or write that libnbd wants. */
+static int serve(const struct remote_connection *connection, const struct pollfd *seen)
+{
+	bool over = seen->revents & (POLLERR | POLLHUP | POLLNVAL);
+
+	if (seen->revents & POLLIN || (over && seen->events & POLLIN))
+		return nbd_aio_notify_read(connection->nbd);
+	if (seen->revents & POLLOUT || over)
+		return nbd_aio_notify_write(connection->nbd);
+	return 0;
+}
+
+static int serve_all(struct remote *remote, const struct pollfd *fds, struct error *err)
+{
+	uint64_t offset = remote->used ? lowest_offset(remote) : 0;
+
+	for (unsigned i = 0; i < remote->count; i++) {
+		const struct remote_connection *connection = &remote->connections[i];
+		int failed = fds[i].revents ? serve(connection, &fds[i]) : 0;
+
+		if (!remote->error.code && (failed || !is_open(connection)))
+			lost(remote, offset, &remote->error);
+	}
+	if (!remote->error.code)
+		return 0;
+	if (err)
+		*err = remote->error;
+	return -1;
+}
+
+static int check_deadline(struct remote *remote, double now, struct error *err)
+{
+	if (remote->used == 0 || now - remote->answered < remote->deadline_s)
+		return 0;
+	error_set(&remote->error, ERR_TIMEOUT,
+		"%s '%s' has not answered for %.1f s at offset %" PRIu64, remote->role,
+		remote->name, now - remote->answered, lowest_offset(remote));
+	if (err)
+		*err = remote->error;
+	return -1;
+}
+
+static int wait_for_any(const struct remote *remote, struct pollfd *fds, double seconds)
+{
+	double until = clock_seconds() + seconds;
+
+	for (;;) {
+		/* Rounded up, so that a wait shorter than 1 ms is no busy loop. */
+		int count = poll(fds, remote->count + 1, (int)(seconds * 1e3 + 0.999));
+		if (count >= 0 || errno != EINTR)
+			return count;
+		seconds = until - clock_seconds();
+		seconds = seconds > 0 ? seconds : 0;
+	}
+}
+
+int remote_poll(struct remote *remote, int wake, double seconds, struct error *err)
+{
+	struct pollfd fds[REMOTE_CONNECTIONS + 1];
+	double away = clock_seconds() - remote->polled;
+
+	if (remote->error.code) {
+		if (err)
+			*err = remote->error;
+		return -1;
+	}
+	if (away > AWAY_SECONDS)
+		remote->answered += away;
+	for (unsigned i = 0; i < remote->count; i++)
+		want(&remote->connections[i], &fds[i]);
+	fds[remote->count] = (struct pollfd) { .fd = wake, .events = POLLIN };
+	if (wait_for_any(remote, fds, seconds) < 0)
+		return error_set_errno(err, ERR_INTERNAL, "cannot wait for %s '%s'",
+			remote->role, remote->name);
+	if (serve_all(remote, fds, err) < 0)
+		return -1;
+	remote->polled = clock_seconds();
+	return check_deadline(remote, remote->polled, err);
+}
+
+static bool is_closed(const struct remote *remote)
+{
+	for (unsigned i = 0; i < remote->count; i++)
+		if (is_open(&remote->connections[i]))
+			return false;
+	return true;
+}
+
+/* Servers log an error when a connection just ends. Bounded: nothing depends on it. */
+static void say_goodbye(struct remote *remote)
+{
+	double until = clock_seconds() + GOODBYE_SECONDS;
+
+	for (unsigned i = 0; i < remote->count; i++)
+		nbd_aio_disconnect(remote->connections[i].nbd, 0);
+	while (!is_closed(remote) && clock_seconds() < until) {
+		struct pollfd fds[REMOTE_CONNECTIONS];
+
+		for (unsigned i = 0; i < remote->count; i++)
+			want(&remote->connections[i], &fds[i]);
+		poll(fds, remote->count, 10);
+		for (unsigned i = 0; i < remote->count; i++)
+			if (fds[i].revents)
+				serve(&remote->connections[i], &fds[i]);
+	}
+}
+
+void remote_close(struct remote *remote)
+{
+	if (!remote->error.code && remote->used == 0)
+		say_goodbye(remote);
+	for (unsigned i = 0; i < remote->count; i++)
+		nbd_close(remote->connections[i].nbd);
+	free(remote);
+}

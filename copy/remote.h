@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* remote.h - an export of an NBD server, used asynchronously over several connections.
+ *
+ * A request starts with a call and ends within remote_poll(), which counts down what the
+ * caller gave: an unsigned per buffer, window or whatever waits. Buffers are borrowed until
+ * then, or until remote_close(). All calls from one thread. Errors name the server and the
+ * offset; the first one is kept and every later remote_poll() returns it again.
+ */
+#ifndef COPY_REMOTE_H
+#define COPY_REMOTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/auto.h"
+#include "common/error.h"
+#include "copy/copy.h"
+
+#define REMOTE_CONNECTIONS 4
+#define REMOTE_DEPTH 32 /* requests of one connection, at most */
+
+struct nbd_handle;
+struct remote;
+
+struct remote_request {
+	struct remote *remote;
+	struct remote_connection *connection; /* NULL: free */
+	const char *what; /* "write" */
+	uint64_t offset;
+	unsigned *pending[2]; /* to be counted down, or NULL */
+};
+
+struct remote_connection {
+	struct nbd_handle *nbd;
+	unsigned used; /* requests that are not answered */
+	struct remote_request requests[REMOTE_DEPTH + 1]; /* one more for a flush */
+};
+
+struct remote {
+	const char *role; /* "target" */
+	const struct endpoint_nbd *end;
+	char name[400]; /* nbd://host:port/export */
+	double deadline_s;
+	uint64_t size;
+	uint64_t block; /* offsets and lengths are multiples of it; at most 64 KiB */
+	size_t request_bytes; /* the most that one read or write takes */
+	bool can_zero, can_flush;
+	struct remote_connection connections[REMOTE_CONNECTIONS];
+	unsigned count; /* of them */
+	unsigned depth; /* requests of one connection at a time */
+	unsigned used; /* requests that are not answered */
+	double answered; /* clock_seconds() of the last answer, or of the first request */
+	double polled; /* when remote_poll() returned last */
+	struct error error; /* what ended it */
+};
+
+/* What to do while waiting for the server, every quarter of a second: -1 gives up. */
+struct remote_wait {
+	int (*tick)(void *arg, struct error *err);
+	void *arg;
+};
+
+/* Connect, several times when the server allows it and connections is more than one. role
+ * and end are borrowed. Fails with ERR_IO, ERR_TIMEOUT, or what tick returned. */
+int remote_open(const char *role, const struct endpoint_nbd *end, double deadline_s,
+	unsigned connections, const struct remote_wait *wait, struct remote **out,
+	struct error *err);
+void remote_close(struct remote *remote);
+DEFINE_AUTO(struct remote *, remote_close)
+
+/* May another request be started? Always so for a flush, when there is one at a time. */
+bool remote_has_room(const struct remote *remote);
+
+/* At most request_bytes at once. a and b are counted up now. */
+int remote_write(struct remote *remote, const void *buffer, uint64_t offset,
+	size_t length, unsigned *a, unsigned *b, struct error *err);
+int remote_read(struct remote *remote, void *buffer, uint64_t offset, size_t length,
+	unsigned *a, struct error *err);
+/* Zeroes without sending them, when can_zero; at most REMOTE_ZERO_BYTES at once. */
+#define REMOTE_ZERO_BYTES ((uint64_t)32 << 20)
+int remote_zero(struct remote *remote, uint64_t offset, uint64_t length, unsigned *a,
+	struct error *err);
+/* Make durable what was answered before; offset is for errors only. */
+int remote_flush(
+	struct remote *remote, uint64_t offset, unsigned *a, struct error *err);
+
+/* Send and receive for at most seconds, until something was answered or wake (-1: none)
+ * is readable. */
+int remote_poll(struct remote *remote, int wake, double seconds, struct error *err);
+
+/* For remote_connect.c: a failure that libnbd told of, as "what role 'name': why". */
+int remote_error(const struct remote *remote, const char *what, struct error *err);
+
+#endif
