@@ -18,7 +18,7 @@
 /* Schema files set a longer one. */
 #define SCRIPT_SECONDS 90.0
 #define RETRY_SECONDS 1.0
-#define COMMIT_TRIES 5
+#define TRANSACTION_TRIES 5
 #define MAX_PREPARED 256
 #define MAX_CHANNELS 8
 
@@ -39,6 +39,8 @@ struct db {
 	unsigned prepared_count;
 	uint64_t commits;
 	double commit_seconds;
+	unsigned tries; /* of a transaction */
+	unsigned lock_ms; /* 0: as the connection string says */
 };
 
 int db_new(const char *conninfo, const char *application, struct db **out,
@@ -52,11 +54,18 @@ int db_new(const char *conninfo, const char *application, struct db **out,
 	db->application = strdup(application);
 	if (!db->conninfo || !db->application)
 		return error_no_memory(err);
+	db->tries = TRANSACTION_TRIES;
 	*out = steal(db);
 	return 0;
 }
 
 /* in_transaction stays: the body of a transaction must not go on outside of it. */
+void db_set_impatient(struct db *db, unsigned lock_ms)
+{
+	db->tries = 1;
+	db->lock_ms = lock_ms;
+}
+
 static void disconnect(struct db *db)
 {
 	PQfinish(db->conn);
@@ -208,8 +217,10 @@ static enum error_code code_of(const char *state)
 	if (strcmp(state, "40P01") == 0 || strcmp(state, "55P03") == 0 ||
 		strcmp(state, "40001") == 0)
 		return ERR_DB_RETRY;
-	/* shutdown, crash, cannot connect now, read-only after a failover, time-out */
-	if (strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0 ||
+	/* shutdown, crash, cannot connect now, read-only after a failover, time-out; short
+	 * of disk, memory or connections (53), its own disk fails (58): it may come back */
+	if (strncmp(state, "57P", 3) == 0 || strncmp(state, "53", 2) == 0 ||
+		strncmp(state, "58", 2) == 0 || strncmp(state, "08", 2) == 0 ||
 		strcmp(state, "25006") == 0 || strcmp(state, "57014") == 0)
 		return ERR_DB_UNAVAILABLE;
 	return ERR_DATABASE;
@@ -289,6 +300,23 @@ static int listen_on(struct db *db, const char *channel, struct error *err)
 	return script(db, sql, ANSWER_SECONDS, err);
 }
 
+/* A commit that is acknowledged must be durable, whatever the server's or the role's
+ * default is; a stronger default stays. */
+static int set_session(struct db *db, struct error *err)
+{
+	char sql[256];
+
+	snprintf(sql, sizeof(sql),
+		"select set_config('synchronous_commit', 'on', false)"
+		" where current_setting('synchronous_commit') in ('off', 'local')");
+	if (db_script(db, sql, err) < 0)
+		return -1;
+	if (!db->lock_ms)
+		return 0;
+	snprintf(sql, sizeof(sql), "set lock_timeout = '%ums'", db->lock_ms);
+	return db_script(db, sql, err);
+}
+
 int db_connect(struct db *db, struct error *err)
 {
 	if (db_is_connected(db))
@@ -302,6 +330,8 @@ int db_connect(struct db *db, struct error *err)
 	if (connect_bounded(db, err) < 0)
 		return -1;
 	db->generation++;
+	if (set_session(db, err) < 0)
+		return -1;
 	db->next_try = 0;
 	for (unsigned i = 0; i < MAX_CHANNELS && db->channels[i]; i++)
 		if (listen_on(db, db->channels[i], err) < 0) {
@@ -449,7 +479,7 @@ static int transact(struct db *db, bool synchronous,
 {
 	int result = -1;
 
-	for (unsigned i = 0; i < COMMIT_TRIES; i++) {
+	for (unsigned i = 0; i < db->tries; i++) {
 		if (begin(db, synchronous, err) < 0)
 			return -1;
 		result = body(db, arg, err);

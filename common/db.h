@@ -26,6 +26,9 @@ struct db;
 int db_new(const char *conninfo, const char *application, struct db **out,
 	struct error *err);
 void db_free(struct db *db);
+/* For a loop, which others wait for: locked rows are waited for lock_ms instead of the
+ * connection string's lock_timeout, and a transaction is tried once. Before connecting. */
+void db_set_impatient(struct db *db, unsigned lock_ms);
 DEFINE_AUTO(struct db *, db_free)
 
 /* Connect now if there is no connection. Calls on_connect (if set) after each new

@@ -165,6 +165,16 @@ static int read_args(
 	return json_get_object(message, "args", out, err);
 }
 
+static bool is_unique_id(const char *text)
+{
+	size_t length = strlen(text);
+
+	for (size_t i = 0; i < length; i++)
+		if (text[i] <= ' ' || text[i] > '~')
+			return false;
+	return length > 0 && length < UNIQUE_ID_SIZE;
+}
+
 int envelope_read_request(
 	struct json_object *message, struct rpc_request *out, struct error *err)
 {
@@ -182,13 +192,47 @@ int envelope_read_request(
 		return -1;
 	if (!request.method[0] || strlen(request.method) > 255)
 		return error_set(err, ERR_INVALID_INPUT, "no usable method name");
-	if (!request.unique_id[0] || strlen(request.unique_id) >= UNIQUE_ID_SIZE)
+	if (!is_unique_id(request.unique_id))
 		return error_set(err, ERR_INVALID_INPUT, "no usable '_unique_id'");
 	if (name_space)
 		return error_set(err, ERR_INVALID_INPUT,
 			"namespace '%.64s' is not served", name_space);
 	*out = request;
 	return 0;
+}
+
+/* What is in a versioned object stands one level deeper; some peers send plain ones. */
+static const char *text_in(
+	struct json_object *args, const char *name, const char *member)
+{
+	struct json_object *o = json_object_object_get(args, name), *data;
+	const char *text = NULL;
+
+	if (!json_object_is_type(o, json_type_object))
+		return NULL;
+	data = json_object_object_get(o, "versioned_object.data");
+	if (json_object_is_type(data, json_type_object))
+		o = data;
+	json_get_string_or(o, member, NULL, &text, NULL);
+	return text;
+}
+
+const char *envelope_volume_id(struct json_object *args)
+{
+	static const struct {
+		const char *name, *member;
+	} places[] = {
+		{ "volume", "id" },
+		{ "vref", "id" },
+		{ "snapshot", "volume_id" },
+		{ "request_spec", "volume_id" },
+	};
+	const char *id = NULL;
+
+	json_get_string_or(args, "volume_id", NULL, &id, NULL);
+	for (size_t i = 0; !id && i < ARRAY_SIZE(places); i++)
+		id = text_in(args, places[i].name, places[i].member);
+	return id && id[0] ? id : NULL;
 }
 
 static void add_now(struct json_object *message)

@@ -14,7 +14,8 @@
 #include "common/json.h"
 #include "common/rpc.h"
 
-#define UNIQUE_ID_SIZE 64 /* with the NUL; real ones have 32 hex digits */
+/* With the NUL. Real ones have 32 hex digits; no blanks, no control characters. */
+#define UNIQUE_ID_SIZE 64
 
 /* The message inside, an object. ERR_INVALID_INPUT. */
 int envelope_open(const char *body, size_t length, struct json_object **message,
@@ -25,6 +26,10 @@ char *envelope_seal(struct json_object *message);
 /* Read a request. out borrows from message, which gets empty args when it has none. */
 int envelope_read_request(
 	struct json_object *message, struct rpc_request *out, struct error *err);
+/* The volume that a request is about, borrowed from args: volume_id, or the id in volume
+ * or vref, or the volume_id in snapshot or request_spec. NULL: about none. The text is as
+ * it came; it need not be an id. */
+const char *envelope_volume_id(struct json_object *args);
 /* args is borrowed, NULL: none. request_id NULL: a new one. reply NULL: a cast. */
 struct json_object *envelope_request(const char *method, const char *version,
 	const char *request_id, struct json_object *args,

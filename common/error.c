@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/auto.h"
+#include "common/text.h"
 
 static const char *const code_names[ERR_CODE_COUNT] = {
 	[ERR_NONE] = "none",
@@ -76,6 +77,7 @@ static void set(struct error *err, enum error_code code, int errnum, const char 
 		snprintf(err->text + used, sizeof(err->text) - used, ": %s",
 			strerror(errnum));
 	one_line(err->text);
+	text_end_whole(err->text);
 }
 
 int error_set(struct error *err, enum error_code code, const char *format, ...)
@@ -128,6 +130,7 @@ int error_context(struct error *err, const char *format, ...)
 	size_t rest = strnlen(text, sizeof(err->text) - 1 - used);
 	memcpy(err->text + used, text, rest);
 	err->text[used + rest] = '\0';
+	text_end_whole(err->text);
 	return -1;
 }
 

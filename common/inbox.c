@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/inbox.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +11,13 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/replies.h"
+#include "common/suspects.h"
+#include "common/text.h"
 
 #define FIRST_RETRY_S 1.0
 #define LONGEST_RETRY_S 5.0
 #define MOST_REDELIVERIES 3
+#define MOST_NOTES 2
 #define SHOWN_BYTES 1024
 
 struct waiting {
@@ -21,8 +25,11 @@ struct waiting {
 	struct service *service;
 	struct json_object *message; /* request borrows from it */
 	struct rpc_request request;
+	const char *volume; /* that it is about; NULL: none. Borrowed from message */
+	bool behind; /* another about the same volume is before it */
 	uint64_t tag; /* 0: its connection is gone */
 	enum error_code deferred_by; /* ERR_NONE: not tried yet */
+	double due, pause_s; /* set aside until then; how long the next time */
 	unsigned redeliveries; /* since it was first tried */
 };
 
@@ -30,9 +37,10 @@ struct inbox {
 	struct ev_loop *ev;
 	struct link *link;
 	struct replies *replies;
-	struct waiting *first, **end;
+	struct suspects suspects;
+	struct waiting *first, **end; /* in the order of their arrival */
 	ev_timer retry;
-	double pause_s;
+	double away_until, pause_s; /* the database; how long the next time */
 	bool handling, stopped;
 };
 
@@ -132,45 +140,91 @@ static void answer(struct inbox *inbox, const struct rpc_request *request,
 			request->method, request->request_id, failure->text);
 }
 
-/* False when the message has to wait for the database. */
+/* Without the context, which says little and may hold a token of the user. */
+static char *text_of(struct json_object *message)
+{
+	AUTO(json_object_put) struct json_object *shown = json_object_new_object();
+
+	json_object_object_foreach(message, key,
+		value) if (strncmp(key, "_context_", strlen("_context_")) != 0)
+		json_add(shown, key, json_object_get(value));
+	return json_text(shown);
+}
+
+static void reject_poison(struct inbox *inbox, struct waiting *w, const char *why)
+{
+	AUTO(free) char *text = text_of(w->message);
+	struct error err;
+
+	error_set(&err, ERR_INTERNAL, "the request was rejected %s", why);
+	log_error("message rejected %s topic=%s method=%s request=%s text='%.*s'", why,
+		w->service->topic, w->request.method, w->request.request_id,
+		SHOWN_BYTES, text ? text : "");
+	remember(w->service, w->request.unique_id);
+	if (w->request.reply.id[0])
+		replies_send(inbox->replies, &w->request.reply, NULL, &err);
+	settle(inbox, w->tag, true);
+}
+
+/* Has handling it ended a process again and again? One that was tried by this process has
+ * not. */
+static bool is_deadly(struct inbox *inbox, const struct waiting *w)
+{
+	return w->request.redelivered && w->deferred_by == ERR_NONE &&
+		suspects_count(&inbox->suspects, w->request.unique_id) >= MOST_NOTES;
+}
+
+static void defer(struct inbox *inbox, struct waiting *w, const struct error *why)
+{
+	if (w->deferred_by == ERR_NONE)
+		log_warning("request waits for the database method=%s request=%s"
+			    " reason='%s'",
+			w->request.method, w->request.request_id, why->text);
+	w->deferred_by = why->code;
+}
+
+/* Has it been handled? Otherwise it has to wait for the database. */
 static bool handle(struct inbox *inbox, struct waiting *w)
 {
 	AUTO(json_object_put) struct json_object *result = NULL;
+	const char *unique_id = w->request.unique_id;
+	bool done = true;
 	struct error err;
 	int rc;
 
 	error_clear(&err);
 	inbox->handling = true;
+	if (w->request.redelivered)
+		suspects_note(&inbox->suspects, unique_id);
 	rc = call_handler(w, &result, &err);
 	if (rc == RPC_FAILED && is_about_database(err.code)) {
-		if (w->deferred_by == ERR_NONE)
-			log_warning(
-				"request waits for the database method=%s request=%s"
-				" reason='%s'",
-				w->request.method, w->request.request_id, err.text);
-		w->deferred_by = err.code;
-		inbox->handling = false;
-		return false;
-	}
-	remember(w->service, w->request.unique_id);
-	if (rc != RPC_LATER)
+		defer(inbox, w, &err);
+		done = false;
+	} else if (rc != RPC_LATER) {
 		answer(inbox, &w->request, result, rc == RPC_FAILED ? &err : NULL);
+	}
+	if (w->request.redelivered)
+		suspects_clear(&inbox->suspects, unique_id);
 	inbox->handling = false;
+	if (!done)
+		return false;
+	remember(w->service, unique_id);
 	settle(inbox, w->tag, false);
 	return true;
 }
 
 /* --- waiting */
 
-static void retry_in(struct inbox *inbox, double seconds)
+static bool is_same_volume(const struct waiting *a, const struct waiting *b)
 {
-	ev_timer_stop(inbox->ev, &inbox->retry);
-	ev_timer_set(&inbox->retry, seconds, 0.);
-	ev_timer_start(inbox->ev, &inbox->retry);
+	return a->volume && b->volume && strcmp(a->volume, b->volume) == 0;
 }
 
 static void append(struct inbox *inbox, struct waiting *w)
 {
+	w->behind = false;
+	for (const struct waiting *other = inbox->first; other; other = other->next)
+		w->behind = w->behind || is_same_volume(w, other);
 	w->next = NULL;
 	*inbox->end = w;
 	inbox->end = &w->next;
@@ -178,32 +232,90 @@ static void append(struct inbox *inbox, struct waiting *w)
 
 static void unlink_waiting(struct inbox *inbox, struct waiting **at)
 {
-	struct waiting *w = *at;
+	struct waiting *w = *at, *next = w->next;
 
 	*at = w->next;
 	if (inbox->end == &w->next)
 		inbox->end = at;
+	while (next && !is_same_volume(w, next))
+		next = next->next;
+	if (next && !w->behind)
+		next->behind = false;
 	waiting_free(w);
+}
+
+/* The first whose turn it is; all wait while the database is away. */
+static struct waiting **find_ready(struct inbox *inbox)
+{
+	double now = clock_seconds();
+
+	if (now < inbox->away_until)
+		return NULL;
+	for (struct waiting **at = &inbox->first; *at; at = &(*at)->next)
+		if (!(*at)->behind && (*at)->due <= now)
+			return at;
+	return NULL;
+}
+
+static void schedule(struct inbox *inbox)
+{
+	double at = INFINITY, delay;
+
+	ev_timer_stop(inbox->ev, &inbox->retry);
+	for (const struct waiting *w = inbox->first; w; w = w->next)
+		if (!w->behind && w->due < at)
+			at = w->due;
+	if (!inbox->first || inbox->stopped)
+		return;
+	delay = (at > inbox->away_until ? at : inbox->away_until) - clock_seconds();
+	ev_timer_set(&inbox->retry, delay > 0 ? delay : 0, 0.);
+	ev_timer_start(inbox->ev, &inbox->retry);
+}
+
+/* When to try again; each time it takes longer. */
+static double next_try(double *pause_s)
+{
+	double at;
+
+	if (*pause_s < FIRST_RETRY_S)
+		*pause_s = FIRST_RETRY_S;
+	at = clock_seconds() + *pause_s;
+	*pause_s *= 2;
+	if (*pause_s > LONGEST_RETRY_S)
+		*pause_s = LONGEST_RETRY_S;
+	return at;
+}
+
+static void try_one(struct inbox *inbox, struct waiting **at)
+{
+	struct waiting *w = *at;
+
+	if (is_deadly(inbox, w)) {
+		reject_poison(
+			inbox, w, "because handling it ended this process before");
+		unlink_waiting(inbox, at);
+		return;
+	}
+	if (handle(inbox, w)) {
+		unlink_waiting(inbox, at);
+	} else if (w->deferred_by != ERR_DB_RETRY) {
+		inbox->away_until = next_try(&inbox->pause_s);
+		return;
+	} else {
+		w->due = next_try(&w->pause_s);
+	}
+	inbox->pause_s = 0;
 }
 
 /* One message per turn of the loop. */
 static void on_retry(EV_P_ ev_timer *watcher, int events)
 {
 	struct inbox *inbox = watcher->data;
+	struct waiting **at = find_ready(inbox);
 
-	if (!inbox->first || inbox->stopped)
-		return;
-	if (handle(inbox, inbox->first)) {
-		unlink_waiting(inbox, &inbox->first);
-		inbox->pause_s = FIRST_RETRY_S;
-		if (inbox->first)
-			retry_in(inbox, 0);
-		return;
-	}
-	inbox->pause_s *= 2;
-	if (inbox->pause_s > LONGEST_RETRY_S)
-		inbox->pause_s = LONGEST_RETRY_S;
-	retry_in(inbox, inbox->pause_s);
+	if (at)
+		try_one(inbox, at);
+	schedule(inbox);
 }
 
 static struct waiting **find_waiting(
@@ -219,7 +331,8 @@ static struct waiting **find_waiting(
 }
 
 /* The same message came again while it waits. Mostly the connection was lost; but when
- * its own transaction broke each time, it may be the message that kills the session. */
+ * the outcome of its transaction is unknown each time, it may be the message that kills the
+ * session. */
 static void redelivered(
 	struct inbox *inbox, struct waiting **at, const struct broker_event *event)
 {
@@ -231,15 +344,11 @@ static void redelivered(
 		return;
 	}
 	w->tag = event->tag;
-	if (w->deferred_by == ERR_NONE || w->deferred_by == ERR_DB_UNAVAILABLE ||
-		++w->redeliveries < MOST_REDELIVERIES)
+	if (w->deferred_by != ERR_DB_UNKNOWN || ++w->redeliveries < MOST_REDELIVERIES)
 		return;
-	log_error("message rejected after %u redeliveries topic=%s method=%s request=%s"
-		  " text='%.*s'",
-		w->redeliveries, w->service->topic, w->request.method,
-		w->request.request_id, SHOWN_BYTES, event->body);
-	settle(inbox, w->tag, true);
+	reject_poison(inbox, w, "after too many redeliveries");
 	unlink_waiting(inbox, at);
+	schedule(inbox);
 }
 
 static struct waiting *read_message(
@@ -253,8 +362,10 @@ static struct waiting *read_message(
 	else if (!event->body)
 		error_set(&err, ERR_INVALID_INPUT, "too large");
 	else if (envelope_open(event->body, event->size, &w->message, &err) == 0 &&
-		envelope_read_request(w->message, &w->request, &err) == 0)
+		envelope_read_request(w->message, &w->request, &err) == 0) {
+		w->volume = envelope_volume_id(w->request.args);
 		return steal(w);
+	}
 	reject_malformed(inbox, service, event, err.text);
 	return NULL;
 }
@@ -263,7 +374,7 @@ void inbox_deliver(
 	struct inbox *inbox, struct service *service, const struct broker_event *event)
 {
 	AUTO(waiting_free) struct waiting *w = NULL;
-	struct waiting **known;
+	struct waiting **known, **end = inbox->end;
 
 	if (inbox->stopped)
 		return;
@@ -284,13 +395,10 @@ void inbox_deliver(
 	w->service = service;
 	w->tag = event->tag;
 	w->request.redelivered = event->redelivered;
-	if (!inbox->first && handle(inbox, w))
-		return;
-	if (!inbox->first) {
-		inbox->pause_s = FIRST_RETRY_S;
-		retry_in(inbox, inbox->pause_s);
-	}
 	append(inbox, steal(w));
+	if (find_ready(inbox) == end)
+		try_one(inbox, end);
+	schedule(inbox);
 }
 
 void inbox_forget_tags(struct inbox *inbox)
@@ -311,8 +419,8 @@ void inbox_set_link(struct inbox *inbox, struct link *link)
 	inbox->link = link;
 }
 
-int inbox_new(struct loop *loop, struct replies *replies, struct inbox **out,
-	struct error *err)
+int inbox_new(struct loop *loop, struct replies *replies, const char *suspects_path,
+	struct inbox **out, struct error *err)
 {
 	struct inbox *inbox = calloc(1, sizeof(*inbox));
 
@@ -320,6 +428,7 @@ int inbox_new(struct loop *loop, struct replies *replies, struct inbox **out,
 		return error_no_memory(err);
 	inbox->ev = loop_ev(loop);
 	inbox->replies = replies;
+	inbox->suspects.path = suspects_path;
 	inbox->end = &inbox->first;
 	ev_init(&inbox->retry, on_retry);
 	inbox->retry.data = inbox;

@@ -2,7 +2,10 @@
 /* inbox.h - what happens to a message between its delivery and its acknowledgement.
  *
  * A message is acknowledged after its handler returned. One whose handler found no database
- * waits and is tried again; whatever comes later waits behind it, so nothing overtakes.
+ * waits and is tried again; whatever comes later waits behind it, so nothing overtakes. One
+ * that met a locked row is set aside: only later messages about the same volume wait for
+ * it. What waits is bounded by the prefetch. A message that ended the process before, more
+ * than once, is rejected.
  */
 #ifndef COMMON_INBOX_H
 #define COMMON_INBOX_H
@@ -31,9 +34,10 @@ struct service {
 	unsigned next_recent;
 };
 
-/* replies is borrowed; inbox_set_link() comes before the first delivery. */
-int inbox_new(struct loop *loop, struct replies *replies, struct inbox **out,
-	struct error *err);
+/* replies and suspects_path (may be NULL) are borrowed; inbox_set_link() comes before the
+ * first delivery. */
+int inbox_new(struct loop *loop, struct replies *replies, const char *suspects_path,
+	struct inbox **out, struct error *err);
 void inbox_free(struct inbox *inbox);
 DEFINE_AUTO(struct inbox *, inbox_free)
 void inbox_set_link(struct inbox *inbox, struct link *link);

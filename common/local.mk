@@ -26,6 +26,7 @@ common_libcommon_a_SOURCES += \
 	common/replies.c common/replies.h \
 	common/rpc.c common/rpc.h \
 	common/rpc-names.c common/rpc-names.h \
+	common/suspects.c common/suspects.h \
 	common/rpc_client.c
 common_libcommon_a_SOURCES += \
 	common/settings.c common/settings.h \

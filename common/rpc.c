@@ -239,7 +239,8 @@ int rpc_new(struct loop *loop, const struct rpc_options *options, struct rpc **o
 	rpc->stop_later.data = rpc;
 	if (publisher_new(loop, &rpc->options, &rpc->publisher, err) < 0 ||
 		replies_new(loop, rpc->publisher, &rpc->replies, err) < 0 ||
-		inbox_new(loop, rpc->replies, &rpc->inbox, err) < 0 ||
+		inbox_new(loop, rpc->replies, rpc->options.suspects_path, &rpc->inbox,
+			err) < 0 ||
 		link_new(loop, &rpc->options, &owner, &rpc->link, err) < 0)
 		return -1;
 	inbox_set_link(rpc->inbox, rpc->link);

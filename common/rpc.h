@@ -39,6 +39,11 @@ struct rpc_options {
 	bool tls; /* ssl */
 	const char *tls_ca, *tls_cert, *tls_key; /* ssl_ca_file, ssl_cert_file, ... */
 	bool tls_verify; /* true: chain and host name */
+	/* Not an option of users: the daemon sets it, to a file of its own in state_path.
+	 * It holds the unique ids of messages that are being handled again; the third time
+	 * that one which was never come out of is found, it is rejected. NULL: no file, and
+	 * a message that ends the process comes again for ever. */
+	const char *suspects_path;
 };
 void rpc_options_defaults(struct rpc_options *options);
 
@@ -68,7 +73,9 @@ enum {
 	RPC_FAILED = -1, /* *err becomes the failure reply (a cast: one log line). With
 			    ERR_DB_UNAVAILABLE, ERR_DB_UNKNOWN or ERR_DB_RETRY the message
 			    is kept unacknowledged and given to the handler again after
-			    1 s, then up to 5 s; newer messages wait behind it. */
+			    1 s, then up to 5 s. All newer messages wait behind it; with
+			    ERR_DB_RETRY (a row is locked) only those about the same
+			    volume, see envelope_volume_id(). */
 	RPC_DONE = 0, /* *result (may stay NULL) is the reply; handed over */
 	RPC_LATER = 1, /* the handler will call rpc_reply() some time */
 };

@@ -519,6 +519,7 @@ static void backend_clear(struct backend_settings *b)
 	free(b->name);
 	free(b->host);
 	free(b->volume_name_template);
+	free(b->state_path);
 }
 
 void backend_settings_free(struct backend_settings *backends, size_t count)
@@ -588,6 +589,7 @@ static int read_backend(const struct settings *s, const char *name,
 	if (!b->host)
 		return error_no_memory(err);
 	if (set_if_missing(&b->name, name, err) < 0 ||
+		set_if_missing(&b->state_path, s->state_path, err) < 0 ||
 		set_if_missing(&b->volume_backend_name, name, err) < 0 ||
 		set_if_missing(&b->volume_name_template, s->volume_name_template, err) <
 			0 ||

@@ -62,6 +62,7 @@ struct backend_settings {
 	char *file_directory; /* driver file: where the volumes are */
 	char *availability_zone; /* backend_availability_zone or storage_availability_zone */
 	bool frozen;
+	char *state_path; /* [DEFAULT] state_path; NULL: nothing is kept there */
 };
 
 /* --config-file arguments; none: /etc/drover/drover.conf, else /etc/cinder/cinder.conf.

@@ -26,6 +26,36 @@ char *text_format(const char *format, ...)
 	return length < 0 ? NULL : text;
 }
 
+void text_end_whole(char *text)
+{
+	size_t length = strlen(text), start = length;
+	unsigned char first;
+	size_t wanted;
+
+	while (start > 0 && length - start < 3 &&
+		((unsigned char)text[start - 1] & 0xc0) == 0x80)
+		start--;
+	if (start == 0)
+		return;
+	first = (unsigned char)text[start - 1];
+	wanted = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+	if (length - (start - 1) < wanted)
+		text[start - 1] = '\0';
+}
+
+void text_copy(char *out, size_t size, const char *text)
+{
+	size_t length = strnlen(text, size);
+
+	if (length < size) {
+		memcpy(out, text, length + 1);
+		return;
+	}
+	memcpy(out, text, size - 1);
+	out[size - 1] = '\0';
+	text_end_whole(out);
+}
+
 void uuid_make(char out[UUID_TEXT_SIZE])
 {
 	uuid_t uuid;

@@ -12,6 +12,11 @@
 /* malloc'd, NULL when out of memory. */
 char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Copy into out, cut where it does not fit, never in the middle of a UTF-8 character. */
+void text_copy(char *out, size_t size, const char *text);
+/* Take the part of a character off that a cut has left at the end. */
+void text_end_whole(char *text);
+
 /* Random UUIDs (version 4), lower case: 36 characters and a NUL; or 32 hex digits. */
 #define UUID_TEXT_SIZE 37
 void uuid_make(char out[UUID_TEXT_SIZE]);

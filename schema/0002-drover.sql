@@ -162,6 +162,10 @@ create table drover.export (
 	-- the server process: its start time makes the pid unmistakable
 	pid int,
 	pid_start bigint,
+	boot_id text,
+	-- started again after it ended by itself: how often in a row, and not before when
+	restarts int not null default 0,
+	not_before timestamptz not null default now(),
 	address text,
 	port int check (port between 1 and 65535),
 	error text,

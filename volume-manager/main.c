@@ -31,5 +31,5 @@ int main(int argc, char **argv)
 	log_info("started version=%s host=%s", PACKAGE_VERSION, program.settings->host);
 	manager_start(manager);
 	loop_run(loop);
-	return 0;
+	return manager->lost ? 1 : 0;
 }

@@ -18,6 +18,8 @@
 #include "volume-manager/backend.h"
 
 #define STOP_SECONDS 10.0
+/* How long the loop waits for a locked row; the message or the scan comes again. */
+#define LOCK_MS 300
 #define LINE_INTERVAL 60.0
 
 /* ---- what it needs from the machine ---- */
@@ -114,6 +116,7 @@ int manager_new(const struct program *program, struct loop *loop, struct manager
 			&manager->db, err) < 0 ||
 		rpc_new(loop, &manager->settings->rpc, &manager->rpc, err) < 0)
 		return -1;
+	db_set_impatient(manager->db, LOCK_MS);
 	*out = steal(manager);
 	return 0;
 }
@@ -168,6 +171,7 @@ static void lost_lease(struct managed *managed, const char *holder)
 	log_error("backend '%s' was taken over by another manager (%s): stopping",
 		managed->settings->host, holder);
 	children_stop(manager, SIGKILL);
+	manager->lost = true;
 	loop_quit(manager->loop);
 }
 
@@ -399,6 +403,7 @@ void manager_start(struct manager *manager)
 	const struct settings *settings = manager->settings;
 	struct ev_loop *ev = loop_ev(manager->loop);
 
+	locks_sweep(manager);
 	loop_on_stop(manager->loop, on_stop, manager);
 	loop_on_reload(manager->loop, on_reload, manager);
 	start_timer(manager, &manager->beat, on_beat, 0, 0);

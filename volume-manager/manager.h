@@ -35,6 +35,7 @@ struct managed {
 	bool said_held; /* that another process has it was logged */
 	bool healthy; /* the last look at the storage succeeded */
 	bool serving; /* its RPC queues are declared */
+	bool answered; /* that worker has said something */
 	bool looking; /* a stats worker is running */
 	bool missed; /* a look was due while the last one was still running */
 	uint64_t total_bytes, free_bytes;
@@ -84,6 +85,7 @@ struct manager {
 	struct watch *watches;
 	unsigned running; /* operations */
 	bool schema_ok, stopping;
+	bool lost; /* a lease was lost: exit status 1, so that it is started again */
 	double next_line; /* one log line a minute while something is awaited */
 	double stop_deadline;
 	ev_timer beat, look, rescan, soon, stop;
@@ -118,6 +120,11 @@ int watch_process(
 /* A signal to all workers. Returns how many are left. */
 unsigned children_stop(struct manager *manager, int signum);
 void children_free(struct manager *manager);
+
+/* locks.c */
+/* Remove the lock file of work that is over; and all that nobody holds, when starting. */
+void locks_forget(struct manager *manager, const char *name);
+void locks_sweep(struct manager *manager);
 
 /* scan.c */
 void manager_scan(struct manager *manager);

@@ -27,3 +27,23 @@ int64_t process_start_time(pid_t pid)
 		return 0;
 	return state == 'Z' || state == 'X' ? 0 : start;
 }
+
+const char *process_boot_id(void)
+{
+	static char id[40];
+
+	if (!id[0]) {
+		AUTO(fclose)
+		FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+		if (file && fgets(id, sizeof(id), file))
+			id[strcspn(id, "\n")] = '\0';
+	}
+	return id;
+}
+
+bool process_is(pid_t pid, int64_t start_time, const char *boot_id)
+{
+	return pid > 0 && start_time > 0 && strcmp(boot_id, process_boot_id()) == 0 &&
+		process_start_time(pid) == start_time;
+}

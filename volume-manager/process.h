@@ -11,9 +11,11 @@
  * it is a zombie. */
 int64_t process_start_time(pid_t pid);
 
-static inline bool process_is(pid_t pid, int64_t start_time)
-{
-	return pid > 0 && start_time > 0 && process_start_time(pid) == start_time;
-}
+/* /proc/sys/kernel/random/boot_id: start times count from the start of the machine, so they
+ * mean something within one run of it only. Borrowed, constant; "" when unknown. */
+const char *process_boot_id(void);
+
+/* Is it the process that was written down? */
+bool process_is(pid_t pid, int64_t start_time, const char *boot_id);
 
 #endif

@@ -31,6 +31,7 @@ void reports_look_at(struct managed *managed)
 		return;
 	}
 	managed->looking = true;
+	managed->answered = false;
 }
 
 void reports_look(struct manager *manager)
@@ -209,8 +210,13 @@ void reports_take(struct manager *manager, const char *backend, const char *text
 		return;
 	if (!text) {
 		managed->looking = false;
+		/* No worker can run, or it died of the storage. */
+		if (!managed->answered)
+			became_unhealthy(
+				managed, "a look at it ended without an answer");
 		return;
 	}
+	managed->answered = true;
 	if (take(managed, text, &err) < 0)
 		log_warning(
 			"a look at backend '%s' was of no use: %s", backend, err.text);

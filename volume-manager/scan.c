@@ -17,23 +17,30 @@
 
 #define MAX_GARBAGE_WORKERS 2
 #define DUE_LIMIT 200
+/* Creations and cancellations may exceed max_operations by so many. */
+#define SHORT_OPERATIONS 4
 /* A request is on its way for as long; then it was lost. */
 #define LOST_SECONDS 60.0
 
 static int start_operations(
 	struct manager *manager, const struct managed *managed, struct error *err)
 {
+	const unsigned limit = (unsigned)manager->settings->max_operations;
 	AUTO(free) struct operation *list = NULL;
 	struct operation op;
 	int count = store_operation_due(
 		manager->db, managed->settings->host, DUE_LIMIT, &list, err);
 
 	for (int i = 0; i < count; i++) {
-		if (manager->running >= (unsigned)manager->settings->max_operations)
-			return 0;
+		bool is_short =
+			strcmp(list[i].kind, "migrate_volume") != 0 || list[i].cancel;
+
 		if (child_find(manager, CHILD_OPERATION, list[i].id))
 			continue;
-		int claimed = store_operation_claim(manager->db, list[i].id, &op, err);
+		if (manager->running >= limit + (is_short ? SHORT_OPERATIONS : 0))
+			return 0;
+		int claimed = store_operation_claim(
+			manager->db, list[i].id, manager->owner, &op, err);
 		if (claimed < 0)
 			return -1;
 		if (!claimed)
@@ -80,13 +87,16 @@ static int start_garbage(
 static int close_export(
 	struct manager *manager, const struct export *export, struct error *err)
 {
-	if (process_is((pid_t) export->pid, export->pid_start)) {
+	if (process_is((pid_t) export->pid, export->pid_start, export->boot_id)) {
 		kill((pid_t) export->pid, SIGKILL);
 		manager_scan_in(manager, 0.01);
 		return 0;
 	}
+	if (store_export_closed(manager->db, export->id, NULL, err) < 0)
+		return -1;
 	log_info("export closed id=%s export=%s", export->volume_id, export->id);
-	return store_export_closed(manager->db, export->id, NULL, err);
+	locks_forget(manager, export->id);
+	return 0;
 }
 
 static int keep_export(
@@ -99,11 +109,18 @@ static int keep_export(
 		return 0;
 	if (strcmp(export->state, "closing") == 0)
 		return close_export(manager, export, err);
-	if (open && process_is((pid_t) export->pid, export->pid_start))
+	if (open && process_is((pid_t) export->pid, export->pid_start, export->boot_id))
 		return watch_process(manager, export->id, (pid_t) export->pid, err);
-	if (open)
+	if (open) {
+		int now = store_export_restart(manager->db, export->id, err);
+
+		if (now <= 0) {
+			manager_scan_in(manager, 1.0);
+			return now;
+		}
 		log_warning("export is started again id=%s export=%s",
 			export->volume_id, export->id);
+	}
 	return child_start(manager, CHILD_EXPORT, export->id, NULL, err);
 }
 

@@ -290,7 +290,8 @@ int work_operation(struct work *work, const char *id, int64_t epoch)
 	int status = WORK_FAILED, found;
 
 	if (work_lock(work, id, &err) < 0)
-		return log_error("%s", err.text), WORK_STOPPED;
+		return log_error("%s", err.text),
+		       work_stopping(work) ? WORK_STOPPED : WORK_FAILED;
 	found = work_sure(work, store_operation_get(work->db, id, &op, &err), &err);
 	if (found < 0)
 		return log_error("%s", err.text), WORK_FAILED;

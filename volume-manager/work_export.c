@@ -101,58 +101,89 @@ static int become_nbdkit(struct work *work, const struct export *export,
 	return error_set_errno(err, ERR_BACKEND, "cannot run '%s'", nbdkit);
 }
 
-/* In the process that stays. Returns only when it is not wanted any more or failed. */
+/* The row may have changed while the lock was waited for. 1 go on, 0 not wanted. */
+static int read_again(struct work *work, struct export *export, struct error *err)
+{
+	int found = work_sure(
+		work, store_export_get(work->db, export->id, export, err), err);
+
+	if (found <= 0)
+		return found;
+	if (strcmp(export->state, "wanted") != 0 && strcmp(export->state, "open") != 0)
+		return 0;
+	return !process_is((pid_t) export->pid, export->pid_start, export->boot_id);
+}
+
+/* In the process that stays. 0 when it is not wanted any more; else -1, or it becomes
+ * nbdkit. The lock is held until that ends: there is one server for a row. */
 static int serve(
 	struct work *work, struct export *export, int report, struct error *err)
 {
 	const struct timespec nap = { .tv_nsec = 1000000 };
 	pid_t parent = getppid();
+	struct export read;
 	struct endpoint endpoint;
 	AUTO(fd) int fd = -1;
 	int wanted;
 
+	if (work_lock(work, export->id, err) < 0)
+		return -1;
+	wanted = read_again(work, export, err);
+	if (wanted <= 0)
+		return wanted;
+	read = *export;
 	if (find_path(work, export, &endpoint, err) < 0 ||
 		listen_on(export->port, &fd, export, err) < 0)
 		return -1;
 	export->pid = getpid();
 	export->pid_start = process_start_time(getpid());
-	wanted = work_sure(work, store_export_opened(work->db, export, err), err);
+	text_copy(export->boot_id, sizeof(export->boot_id), process_boot_id());
+	wanted =
+		work_sure(work, store_export_opened(work->db, export, &read, err), err);
 	if (wanted <= 0)
 		return wanted;
 	log_info("volume exported id=%s export=%s port=%lld peer=%s", export->volume_id,
 		export->id, (long long)export->port, export->peer);
 	/* nbdkit with a passed socket ends with the process that is its parent when it
 	 * starts (seen with 1.32), so that one must be gone before. */
+	if (write(report, "", 1) < 0)
+		log_warning("the process that started this one is gone");
 	close(report);
 	while (getppid() == parent)
 		nanosleep(&nap, NULL);
+	fcntl(work->lock_fd, F_SETFD, 0);
 	return become_nbdkit(work, export, &endpoint, fd, err);
 }
 
 static void __attribute__((noreturn))
 stay(struct work *work, struct export *export, int report)
 {
-	bool is_new = strcmp(export->state, "wanted") == 0;
 	struct error err, ignored;
 
 	setsid();
 	if (serve(work, export, report, &err) == 0)
 		_exit(WORK_DONE);
 	log_error("cannot export volume '%s': %s", export->volume_id, err.text);
-	/* A new one has failed; one that was open before is tried again by the manager. */
-	if (is_new && store_export_closed(work->db, export->id, err.text, &ignored) < 0)
+	/* A new one has failed, and one whose volume is gone; one that was open before is
+	 * tried again by the manager. */
+	if (!work_stopping(work) &&
+		(strcmp(export->state, "wanted") == 0 ||
+			err.code == ERR_VOLUME_NOT_FOUND) &&
+		store_export_closed(work->db, export->id, err.text, &ignored) < 0)
 		log_error("%s", ignored.text);
 	_exit(WORK_FAILED);
 }
 
-/* Until the process that stays has written that it is open, or has ended. */
-static int wait_for_report(int report)
+/* Did the process that stays write that it is open? */
+static bool is_reported(int report)
 {
+	ssize_t got;
 	char byte;
 
-	while (read(report, &byte, 1) < 0 && errno == EINTR)
-		;
-	return WORK_DONE;
+	do
+		got = read(report, &byte, 1);
+	while (got < 0 && errno == EINTR);
+	return got == 1;
 }
 
 int work_export(struct work *work, const char *id)
@@ -182,6 +213,5 @@ int work_export(struct work *work, const char *id)
 		stay(work, &export, report[1]);
 	}
 	close(report[1]);
-	wait_for_report(report[0]);
-	_exit(WORK_DONE);
+	_exit(is_reported(report[0]) ? WORK_DONE : WORK_FAILED);
 }

@@ -96,11 +96,10 @@ int work_garbage(struct work *work, const char *id)
 	struct error err, ignored;
 	int found;
 
-	if (work_lock(work, id, &err) < 0)
-		return log_error("%s", err.text), WORK_STOPPED;
+	/* Claimed first: that says when it is tried again. */
 	found = work_sure(
 		work, store_garbage_claim(work->db, id, &garbage, &err), &err);
-	if (found < 0)
+	if (found < 0 || work_lock(work, id, &err) < 0)
 		return log_error("%s", err.text), WORK_FAILED;
 	if (!found) {
 		work_unlock_and_forget(work);

@@ -2,12 +2,15 @@
 /* A migration between two backends of this host: each phase's work. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/store/migrations.h"
 #include "copy/copy.h"
 #include "volume-manager/work.h"
+
+#define EXPORT_CLOSE_SECONDS 30.0
 
 struct job {
 	struct work *work;
@@ -202,15 +205,34 @@ static int copy(struct job *job, struct error *err)
 		work, store_migration_seal(work->db, &job->m, result.digest, err), err);
 }
 
+/* Exports of ours that are closing are waited for; the switch itself demands that none is
+ * open, and that nobody else had one. */
+static int wait_for_exports(struct job *job, struct error *err)
+{
+	const struct timespec nap = { .tv_nsec = 10000000 };
+	const double deadline = clock_seconds() + EXPORT_CLOSE_SECONDS;
+	struct work *work = job->work;
+	int closed;
+
+	while ((closed = work_sure(work,
+			store_migration_exports_closed(work->db, &job->m, err), err)) ==
+		0) {
+		if (work_stopping(work))
+			return work_stop_error(err);
+		if (clock_seconds() > deadline)
+			return error_set(err, ERR_TIMEOUT,
+				"an export of the volume was not closed in %.0f s",
+				EXPORT_CLOSE_SECONDS);
+		nanosleep(&nap, NULL);
+	}
+	return closed < 0 ? -1 : 0;
+}
+
 static int seal(struct job *job, struct error *err)
 {
 	struct work *work = job->work;
 
-	/* The copy has flushed the target; the switch itself demands that no export of
-	 * either volume is open. */
-	if (fault_point("migrate.sealing", err) < 0 ||
-		work_sure(work, store_migration_exports_closed(work->db, &job->m, err),
-			err) < 0 ||
+	if (fault_point("migrate.sealing", err) < 0 || wait_for_exports(job, err) < 0 ||
 		fault_point("migrate.switch", err) < 0)
 		return -1;
 	if (work_sure(work,
@@ -269,11 +291,43 @@ static int run_phase(struct job *job, struct error *err)
 		phase_name(job->m.op.phase));
 }
 
+/* T may be the only copy left when S's object is surely not there: after the database was
+ * set back to a time before the switch, for one. */
+static bool source_is_gone(struct job *job, struct error *err)
+{
+	struct work *work = job->work;
+
+	if (job->m.op.phase != PHASE_COPYING && job->m.op.phase != PHASE_SEALING)
+		return false;
+	if (!job->source &&
+		work_backend_open(work, job->m.source, &job->source, err) < 0)
+		return false;
+	return work_find_object(work, job->source, job->m.source_name_id,
+		       &job->source_object, err) < 0 &&
+		err->code == ERR_NOT_FOUND;
+}
+
+static int hold(struct job *job, const struct error *why)
+{
+	struct error ignored;
+
+	log_error("migration is held, nothing is touched id=%s volume=%s phase=%s: %s; "
+		  "look for the volume's data on '%s' and on '%s'",
+		job->m.op.id, job->m.op.volume_id, phase_name(job->m.op.phase),
+		why->text, job->m.source, job->m.target);
+	if (store_operation_note(job->work->db, &job->m.op, why->text, &ignored) < 0)
+		log_warning("%s", ignored.text);
+	return WORK_FAILED;
+}
+
 static int take_back(struct job *job, const struct error *why)
 {
 	struct work *work = job->work;
 	enum phase to = why->code == ERR_CANCELLED ? PHASE_CANCELLED : PHASE_FAILED;
 	struct error err;
+
+	if (source_is_gone(job, &err))
+		return hold(job, &err);
 
 	log_warning("migration is taken back id=%s volume=%s phase=%s: %s",
 		job->m.op.id, job->m.op.volume_id, phase_name(job->m.op.phase),
@@ -336,6 +390,8 @@ int work_migrate(struct work *work, struct operation *op)
 		return log_error(
 			       "operation '%s' has no migration: %s", op->id, err.text),
 		       WORK_FAILED;
+	if (job.m.op.epoch != op->epoch)
+		return WORK_DONE;
 	if (job.m.op.attempts >= work->settings->worker_attempts &&
 		phase_can_cancel(job.m.op.phase)) {
 		error_set(&err, ERR_INTERNAL,

@@ -38,7 +38,6 @@ int work_stats(struct work *work, const char *name)
 
 static int run(struct work *work, int argc, char **argv)
 {
-	static const volatile bool never = false;
 	struct error err;
 	int64_t epoch;
 
@@ -48,9 +47,11 @@ static int run(struct work *work, int argc, char **argv)
 		log_error("usage: drover-worker KIND ID [EPOCH]");
 		return WORK_BAD_USAGE;
 	}
-	if (db_new(work->settings->conninfo, "drover-worker", &work->db, &err) < 0 ||
-		db_wait(work->db, &never, &err) < 0)
+	if (db_new(work->settings->conninfo, "drover-worker", &work->db, &err) < 0)
 		return log_error("%s", err.text), WORK_FAILED;
+	if (work_sure(work, db_connect(work->db, &err), &err) < 0)
+		return log_error("%s", err.text),
+		       work_stopping(work) ? WORK_STOPPED : WORK_FAILED;
 	if (argc == 3 && strcmp(argv[0], "operation") == 0 &&
 		text_to_int(argv[2], 0, INT64_MAX, &epoch, &err) == 0)
 		return work_operation(work, argv[1], epoch);

@@ -16,12 +16,11 @@ void export_uri(const struct export *export, char out[EXPORT_URI_SIZE])
 
 #define COLUMNS \
 	"id, volume_id, host, kind, attachment_id, peer, state, address, error," \
-	" reply_queue, reply_id, read_only, pid, pid_start, port," \
+	" reply_queue, reply_id, read_only, pid, pid_start, boot_id, port," \
 	" to_char(created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS') as created_text"
 
 #define COPY(field, column) \
-	snprintf(out->field, sizeof(out->field), "%s", \
-		row_text_or(rows, row, column, ""))
+	text_copy(out->field, sizeof(out->field), row_text_or(rows, row, column, ""))
 
 static void export_from_row(const PGresult *rows, int row, struct export *out)
 {
@@ -37,6 +36,7 @@ static void export_from_row(const PGresult *rows, int row, struct export *out)
 	COPY(error, "error");
 	COPY(reply_queue, "reply_queue");
 	COPY(reply_id, "reply_id");
+	COPY(boot_id, "boot_id");
 	COPY(created_at, "created_text");
 	out->read_only = row_bool(rows, row, "read_only");
 	out->pid = row_int(rows, row, "pid");
@@ -195,6 +195,21 @@ struct want {
 	struct export *out;
 };
 
+/* It is known. While it is not open yet the newest caller gets the answer: the one before
+ * has given up, or would have had it. */
+static int answer_later(
+	struct db *db, const PGresult *rows, struct export *out, struct error *err)
+{
+	static const char sql[] =
+		"update drover.export set reply_queue = nullif($2, ''),"
+		" reply_id = nullif($3, '') where id = $1::uuid and state = 'wanted'";
+	const struct export asked = *out;
+
+	export_from_row(rows, 0, out);
+	return db_run(db, sql, err, out->id, asked.reply_queue, asked.reply_id) < 0 ? -1
+										    : 0;
+}
+
 static int want_body(struct db *db, void *arg, struct error *err)
 {
 	static const char known[] =
@@ -212,10 +227,8 @@ static int want_body(struct db *db, void *arg, struct error *err)
 	count = db_query(db, known, &rows, err, volume.id, what->out->peer);
 	if (count < 0)
 		return -1;
-	if (count > 0) {
-		export_from_row(rows, 0, what->out);
-		return 0;
-	}
+	if (count > 0)
+		return answer_later(db, rows, what->out, err);
 	uuid_make(what->out->id);
 	snprintf(what->out->state, sizeof(what->out->state), "wanted");
 	return insert_export(db, &volume, what->out, err);
@@ -315,39 +328,81 @@ int store_export_answered(struct db *db, const char *id, struct error *err)
 	return db_run(db, sql, err, id) < 0 ? -1 : 0;
 }
 
+struct opened {
+	const struct export *export, *read;
+};
+
+static int lock_volume(struct db *db, const char *id, struct error *err)
+{
+	struct volume volume;
+
+	/* Gone or not: the lock order is S, then ours. */
+	return store_volume_get_locked(db, id, &volume, err) < 0 ? -1 : 0;
+}
+
+static int mark_attached(struct db *db, const struct export *export, struct error *err)
+{
+	static const char attachment[] =
+		"update public.volume_attachment set attach_status = 'attached',"
+		" attach_time = localtimestamp where id = nullif($1, '')"
+		" and not deleted";
+	static const char volume[] =
+		"update public.volumes set status = 'in-use',"
+		" attach_status = 'attached', updated_at = localtimestamp"
+		" where id = $1 and status = 'attaching' and nullif($2, '') is not null";
+
+	if (db_run(db, attachment, err, export->attachment_id) < 0)
+		return -1;
+	return db_run(db, volume, err, export->volume_id, export->attachment_id);
+}
+
 static int opened_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
 		"update drover.export set state = 'open', pid = $2::int,"
-		" pid_start = $3::bigint, address = $4, port = $5::int,"
-		" opened_at = now(), error = null"
-		" where id = $1::uuid and state in ('wanted', 'open')";
-	static const char attachment[] =
-		"update public.volume_attachment set attach_status = 'attached',"
-		" attach_time = localtimestamp where id = nullif($1, '') and not "
-		"deleted";
-	static const char volume[] =
-		"update public.volumes set status = 'in-use', attach_status = "
-		"'attached',"
-		" updated_at = localtimestamp where id = $1 and status = 'attaching'"
-		" and nullif($2, '') is not null";
-	const struct export *export = arg;
-	int count = db_run(db, sql, err, export->id, NUM(export->pid),
-		NUM(export->pid_start), export->address, NUM(export->port));
+		" pid_start = $3::bigint, boot_id = $4, address = $5, port = $6::int,"
+		" opened_at = now(), error = null where id = $1::uuid"
+		" and ((state = $7 and coalesce(pid, 0) = $8::int"
+		"   and coalesce(pid_start, 0) = $9::bigint)"
+		"  or (state = 'open' and pid = $2::int and pid_start = $3::bigint))";
+	const struct opened *what = arg;
+	const struct export *export = what->export;
+	int count;
 
+	if (lock_volume(db, export->volume_id, err) < 0)
+		return -1;
+	count = db_run(db, sql, err, export->id, NUM(export->pid),
+		NUM(export->pid_start), export->boot_id, export->address,
+		NUM(export->port), what->read->state, NUM(what->read->pid),
+		NUM(what->read->pid_start));
 	if (count <= 0)
 		return count;
-	if (db_run(db, attachment, err, export->attachment_id) < 0 ||
-		db_run(db, volume, err, export->volume_id, export->attachment_id) < 0 ||
+	if (mark_attached(db, export, err) < 0 ||
 		store_notify(db, DONE_CHANNEL, export->volume_id, err) < 0 ||
 		store_notify(db, WORK_CHANNEL, export->host, err) < 0)
 		return -1;
 	return 1;
 }
 
-int store_export_opened(struct db *db, const struct export *export, struct error *err)
+int store_export_opened(struct db *db, const struct export *export,
+	const struct export *read, struct error *err)
 {
-	return db_transact(db, opened_body, (void *)(uintptr_t) export, err);
+	struct opened what = { export, read };
+
+	return db_transact(db, opened_body, &what, err);
+}
+
+int store_export_restart(struct db *db, const char *id, struct error *err)
+{
+	static const char sql[] =
+		"update drover.export set restarts = case when opened_at <"
+		"  now() - interval '60 s' then 1 else restarts + 1 end,"
+		" not_before = now() + make_interval(secs => case when opened_at <"
+		"  now() - interval '60 s' then 0 else"
+		"  least(60, 0.25 * power(2, least(restarts, 10))) end)"
+		" where id = $1::uuid and closed_at is null and not_before <= now()";
+
+	return db_run(db, sql, err, id);
 }
 
 struct closed {
@@ -372,8 +427,14 @@ static int closed_body(struct db *db, void *arg, struct error *err)
 		"  where a.volume_id = v.id and not a.deleted)";
 	const struct closed *what = arg;
 	AUTO(PQclear) PGresult *rows = NULL;
-	int count = db_query(db, sql, &rows, err, what->id, what->error);
+	struct export export;
+	int count = store_export_get(db, what->id, &export, err);
 
+	if (count <= 0)
+		return count;
+	if (lock_volume(db, export.volume_id, err) < 0)
+		return -1;
+	count = db_query(db, sql, &rows, err, what->id, what->error);
 	if (count <= 0)
 		return count;
 	if (!row_null(rows, 0, "attachment_id") &&

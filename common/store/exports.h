@@ -26,6 +26,7 @@ struct export
 	char reply_queue[128], reply_id[64];
 	char created_at[40];
 	bool read_only;
+	char boot_id[40]; /* of the machine's run that pid and pid_start belong to */
 	int64_t pid, pid_start, port;
 };
 #define EXPORT_URI_SIZE 192
@@ -63,9 +64,14 @@ int store_export_unanswered(
 int store_export_answered(struct db *db, const char *id, struct error *err);
 
 /* For the owner. Opened: the server process is running; an attachment becomes attached,
- * its volume in-use. Only from wanted or open (started again). 1, or 0: it is not wanted
- * any more. */
-int store_export_opened(struct db *db, const struct export *export, struct error *err);
+ * its volume in-use. Only while the row is as read: read has state, pid and start time
+ * from then; or when it is this process already. 1, or 0: it is not wanted any more, or
+ * another process serves it. */
+int store_export_opened(struct db *db, const struct export *export,
+	const struct export *read, struct error *err);
+/* May an open one whose process has ended be started again now? 1 yes (and it is counted:
+ * the next time later, up to a minute), 0 not yet. */
+int store_export_restart(struct db *db, const char *id, struct error *err);
 /* Its server is gone and was reaped; its volume is available again. error NULL: it was
  * asked to close. */
 int store_export_closed(

@@ -49,27 +49,29 @@ int store_object_identify(struct db *db, const char *backend, const char *name,
 }
 
 int store_garbage_add_volume_locked(struct db *db, const struct volume *volume,
-	const char *backend, const char *operation_id, double wait_seconds,
-	double keep_seconds, const char *reason, struct error *err)
+	const char *backend, const char *operation_id, double keep_seconds,
+	const char *reason, struct error *err)
 {
 	static const char sql[] =
 		"insert into drover.garbage (host, name, trash_name, identity, by_name,"
-		" volume_id, operation_id, reason, remove_after, not_before)"
+		" volume_id, operation_id, reason, remove_after)"
 		" select $1, coalesce(o.name, 'volume-' || $2::text),"
 		" 'trash-' || $2::text || '-' || substr(md5($3::text), 1, 8),"
 		" o.identity, o.name is null, $2, $4::uuid, $5,"
-		" now() + make_interval(secs => $6::float8),"
-		" now() + make_interval(secs => $7::float8)"
+		" now() + make_interval(secs => $6::float8)"
 		" from (select 1) one left join drover.object o"
 		"  on o.host = $1 and o.volume_id = $2"
-		" on conflict (host, name) where removed_at is null do nothing";
-	char token[UUID_TEXT_SIZE], keep[32], wait[32];
+		" on conflict (host, name) where removed_at is null do update set"
+		" identity = excluded.identity, by_name = excluded.by_name,"
+		" operation_id = excluded.operation_id, reason = excluded.reason,"
+		" remove_after = greatest(drover.garbage.remove_after,"
+		"  excluded.remove_after), not_before = now()";
+	char token[UUID_TEXT_SIZE], keep[32];
 
 	uuid_make(token);
 	snprintf(keep, sizeof(keep), "%.3f", keep_seconds);
-	snprintf(wait, sizeof(wait), "%.3f", wait_seconds);
 	if (db_run(db, sql, err, backend, volume->name_id, token, operation_id, reason,
-		    keep, wait) < 0)
+		    keep) < 0)
 		return error_context(err, "note the leftover of '%s'", volume->id);
 	return store_notify(db, WORK_CHANNEL, backend, err);
 }
@@ -84,8 +86,7 @@ int store_garbage_add_volume_locked(struct db *db, const struct volume *volume,
 	"  as wait_s"
 
 #define COPY(field, column) \
-	snprintf(out->field, sizeof(out->field), "%s", \
-		row_text_or(rows, row, column, ""))
+	text_copy(out->field, sizeof(out->field), row_text_or(rows, row, column, ""))
 
 static void garbage_from_row(const PGresult *rows, int row, struct garbage *out)
 {
@@ -129,6 +130,10 @@ int store_garbage_due(struct db *db, const char *backend, int limit,
 	static const char sql[] =
 		"select " COLUMNS " from drover.garbage g where g.host = $1"
 		" and g.removed_at is null and g.not_before <= now()"
+		" and not exists (select 1 from drover.operation o"
+		"  where o.id = g.operation_id and o.finished_at is null)"
+		" and not exists (select 1 from drover.export e"
+		"  where e.volume_id = g.volume_id and e.closed_at is null)"
 		" and (g.state = 'waiting' or g.remove_after <= now())"
 		" order by g.created_at, g.id limit $2::int";
 	AUTO(PQclear) PGresult *rows = NULL;

@@ -45,11 +45,11 @@ struct garbage {
 };
 
 /* The object of the volume on this backend becomes garbage; part of a transaction. It is
- * removed keep_seconds later at the earliest, and not looked at before wait_seconds, while
- * the worker of operation_id (may be NULL) may be at it. */
+ * removed keep_seconds later at the earliest, and not before the operation (may be NULL)
+ * has ended. */
 int store_garbage_add_volume_locked(struct db *db, const struct volume *volume,
-	const char *backend, const char *operation_id, double wait_seconds,
-	double keep_seconds, const char *reason, struct error *err);
+	const char *backend, const char *operation_id, double keep_seconds,
+	const char *reason, struct error *err);
 
 /* Work of a backend that is due; *list is malloc'd. */
 int store_garbage_due(struct db *db, const char *backend, int limit,

@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/text.h"
+
 #define COPY(field, column) \
-	snprintf(out->field, sizeof(out->field), "%s", \
-		row_text_or(rows, row, column, ""))
+	text_copy(out->field, sizeof(out->field), row_text_or(rows, row, column, ""))
 
 static void transition_from_row(const PGresult *rows, int row, struct transition *out)
 {

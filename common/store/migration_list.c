@@ -22,8 +22,7 @@
 	" left join public.volumes v on v.id = o.volume_id "
 
 #define COPY(field, column) \
-	snprintf(out->field, sizeof(out->field), "%s", \
-		row_text_or(rows, row, column, ""))
+	text_copy(out->field, sizeof(out->field), row_text_or(rows, row, column, ""))
 
 static void migration_from_row(const PGresult *rows, int row, struct migration *out)
 {

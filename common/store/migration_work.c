@@ -53,9 +53,12 @@ static int check_source(
 	if (volume->snapshots > 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' got snapshots meanwhile", called(volume));
-	if (volume->attachments > 0)
+	if (volume->connected > 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' was attached meanwhile", called(volume));
+	if (volume->exports > 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' was connected meanwhile", called(volume));
 	for (unsigned i = 0; allowed[i]; i++)
 		ok = ok || strcmp(volume->status, allowed[i]) == 0;
 	if (!ok)
@@ -381,13 +384,31 @@ struct change {
 	const struct error *why;
 };
 
+/* Was S or T served to anybody but us at any time since the operation began? Then what was
+ * copied may be older than what was written. */
+static int check_exports(struct db *db, const struct migration *m, struct error *err)
+{
+	static const char sql[] =
+		"select 1 from drover.export e, drover.operation o where o.id = $1::uuid"
+		" and e.volume_id in (o.volume_id, $2) and (e.closed_at is null"
+		"  or (e.kind = 'attachment' and e.closed_at >= o.created_at)) limit 1";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, m->op.id, m->temporary_id);
+
+	if (count > 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' was connected while it was copied",
+			m->op.volume_id);
+	return count;
+}
+
 static int switch_body(struct db *db, void *arg, struct error *err)
 {
 	const struct change *what = arg;
 	struct migration *m = what->m;
 	struct volume source, temporary;
 	struct address address;
-	int done, found, closed;
+	int done, found;
 
 	if (get_source(db, m, &source, err) < 0)
 		return -1;
@@ -399,13 +420,8 @@ static int switch_body(struct db *db, void *arg, struct error *err)
 		return error_set(err, ERR_VOLUME_NOT_FOUND,
 			"the temporary volume '%s' is not there any more",
 			m->temporary_id);
-	closed = store_migration_exports_closed(db, m, err);
-	if (closed < 0)
-		return -1;
-	if (!closed)
-		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' was exported meanwhile", called(&source));
-	if (check_unchanged(m, &source, PHASE_SEALING, err) < 0 ||
+	if (check_exports(db, m, err) < 0 ||
+		check_unchanged(m, &source, PHASE_SEALING, err) < 0 ||
 		check_source(m, &source, err) < 0 ||
 		check_temporary(m, &source, &temporary, err) < 0 ||
 		address_parse(source.host, &address, err) < 0)
@@ -413,7 +429,7 @@ static int switch_body(struct db *db, void *arg, struct error *err)
 	if (take_placement(db, m, what->keep_result, err) < 0 ||
 		store_volume_delete_locked(db, &temporary, err) < 0 ||
 		store_garbage_add_volume_locked(db, &source, address.backend, m->op.id,
-			2, what->source_keep, "moved away", err) < 0)
+			what->source_keep, "moved away", err) < 0)
 		return -1;
 	return store_operation_move_locked(db, &m->op, PHASE_SETTLING, NULL, err);
 }
@@ -467,7 +483,7 @@ static int drop_temporary(struct db *db, const struct migration *m,
 	if (address_parse(m->target, &address, err) < 0)
 		return -1;
 	if (store_garbage_add_volume_locked(db, temporary, address.backend, m->op.id, 0,
-		    0, "target of a migration that was taken back", err) < 0)
+		    "target of a migration that was taken back", err) < 0)
 		return -1;
 	return store_volume_delete_locked(db, temporary, err);
 }

@@ -93,6 +93,11 @@ static int check_volume(
 			called(volume), volume->format);
 	if (check_attachments(db, volume, err) < 0)
 		return -1;
+	/* A connection without attachment: somebody may be writing. */
+	if (volume->exports > 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' cannot be migrated: it is connected",
+			called(volume));
 	return check_status(volume, starting, err);
 }
 

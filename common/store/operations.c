@@ -149,6 +149,9 @@ static int check_deletable(
 	if (volume->snapshots > 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be deleted: it has snapshots", name);
+	if (volume->exports > 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' cannot be deleted: it is connected", name);
 	if (volume->attachments > 0 || strcmp(volume->attach_status, "attached") == 0) {
 		if (store_volume_attached_to(db, volume->id, who, sizeof(who), err) < 0)
 			return -1;
@@ -203,8 +206,8 @@ static int delete_body(struct db *db, void *arg, struct error *err)
 			return error_context(err, "delete volume '%s'", volume.id);
 		if (insert_deleted(db, &volume, &address, what->request_id, err) < 0)
 			return -1;
-		if (store_garbage_add_volume_locked(db, &volume, address.backend, NULL,
-			    0, 0, "deleted", err) < 0)
+		if (store_garbage_add_volume_locked(
+			    db, &volume, address.backend, NULL, 0, "deleted", err) < 0)
 			return -1;
 	}
 	if (store_volume_delete_locked(db, &volume, err) < 0)
@@ -223,10 +226,15 @@ int store_delete_volume(struct db *db, const char *volume_id, const char *reques
 int store_operation_due(struct db *db, const char *backend, int limit,
 	struct operation **list, struct error *err)
 {
+	/* Creations and cancellations are short and do not wait behind long copies. A
+	 * phase that this program does not know is a later version's. */
 	static const char sql[] =
 		"select " COLUMNS " from drover.operation where host = $1"
 		" and finished_at is null and not_before <= now()"
-		" order by created_at, id limit $2::int";
+		" and phase in ('queued', 'working', 'preparing', 'copying', 'sealing',"
+		"  'settling')"
+		" order by cancel or kind <> 'migrate_volume' desc, created_at, id"
+		" limit $2::int";
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, backend, NUM(limit));
 
@@ -253,16 +261,18 @@ int store_operation_get(
 	return count;
 }
 
-int store_operation_claim(
-	struct db *db, const char *id, struct operation *out, struct error *err)
+int store_operation_claim(struct db *db, const char *id, const char *owner,
+	struct operation *out, struct error *err)
 {
 	static const char sql[] =
 		"update drover.operation set epoch = epoch + 1,"
 		" claimed_at = clock_timestamp(), updated_at = clock_timestamp()"
 		" where id = $1::uuid and finished_at is null and not_before <= now()"
-		" returning " COLUMNS;
+		" and exists (select 1 from drover.manager m"
+		"  where m.host = drover.operation.host and m.owner = $2::uuid"
+		"  and m.expires_at > now()) returning " COLUMNS;
 	AUTO(PQclear) PGresult *rows = NULL;
-	int count = db_query(db, sql, &rows, err, id);
+	int count = db_query(db, sql, &rows, err, id, owner);
 
 	if (count < 0)
 		return error_context(err, "claim operation '%s'", id);
@@ -372,6 +382,16 @@ int store_operation_reason_locked(struct db *db, const struct operation *op,
 	return db_run(db, sql, err, op->id, error_code_name(code), reason);
 }
 
+int store_operation_note(struct db *db, const struct operation *op, const char *reason,
+	struct error *err)
+{
+	static const char sql[] =
+		"update drover.operation set reason = $3 where id = $1::uuid"
+		" and epoch = $2::bigint and finished_at is null";
+
+	return db_run(db, sql, err, op->id, NUM(op->epoch), reason) < 0 ? -1 : 0;
+}
+
 static int create_start_body(struct db *db, void *arg, struct error *err)
 {
 	return store_operation_move_locked(db, arg, PHASE_WORKING, NULL, err);
@@ -395,8 +415,10 @@ static int create_done_body(struct db *db, void *arg, struct error *err)
 	static const char forget[] = "delete from public.workers where"
 				     " resource_type = 'Volume' and resource_id = $1";
 	struct operation *op = arg;
+	struct volume volume;
 
-	if (store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0)
+	if (store_volume_get_locked(db, op->volume_id, &volume, err) < 0 ||
+		store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0)
 		return -1;
 	if (db_run(db, sql, err, op->volume_id, op->host) < 0 ||
 		db_run(db, forget, err, op->volume_id) < 0)
@@ -423,6 +445,12 @@ static int create_failed_body(struct db *db, void *arg, struct error *err)
 
 	if (found < 0)
 		return -1;
+	/* Its row may be gone, what was made is not. */
+	if (!found) {
+		memset(&volume, 0, sizeof(volume));
+		text_copy(volume.id, sizeof(volume.id), op->volume_id);
+		text_copy(volume.name_id, sizeof(volume.name_id), op->volume_id);
+	}
 	if (store_operation_move_locked(db, op, PHASE_FAILED, what->why->text, err) < 0)
 		return -1;
 	if (store_operation_reason_locked(
@@ -432,9 +460,8 @@ static int create_failed_body(struct db *db, void *arg, struct error *err)
 	if (store_volume_create_failed(db, op->volume_id, op->request_id, NULL, err) <
 		0)
 		return -1;
-	if (found &&
-		store_garbage_add_volume_locked(db, &volume, op->host, op->id, 0, 0,
-			"could not be created", err) < 0)
+	if (store_garbage_add_volume_locked(
+		    db, &volume, op->host, op->id, 0, "could not be created", err) < 0)
 		return -1;
 	return store_notify(db, DONE_CHANNEL, op->volume_id, err);
 }

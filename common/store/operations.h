@@ -62,9 +62,10 @@ int store_operation_due(struct db *db, const char *backend, int limit,
 /* 1 and *out; 0 when there is none of that id. */
 int store_operation_get(
 	struct db *db, const char *id, struct operation *out, struct error *err);
-/* Raise the epoch; 1 and *out, 0 when it is finished or not due. */
-int store_operation_claim(
-	struct db *db, const char *id, struct operation *out, struct error *err);
+/* Raise the epoch; 1 and *out, 0 when it is finished or not due, or when owner does not
+ * have the lease on its backend (any more). */
+int store_operation_claim(struct db *db, const char *id, const char *owner,
+	struct operation *out, struct error *err);
 /* Its worker died: count that, try again after some seconds. Only while the epoch is
  * ours. */
 int store_operation_delay(
@@ -80,6 +81,10 @@ int store_operation_lock(struct db *db, struct operation *op, struct error *err)
 /* After failed/cancelled: the code and sentence for people. Part of a transaction. */
 int store_operation_reason_locked(struct db *db, const struct operation *op,
 	enum error_code code, const char *reason, struct error *err);
+
+/* Why it does not go on, for people; it stays unfinished. */
+int store_operation_note(struct db *db, const struct operation *op, const char *reason,
+	struct error *err);
 
 /* create_volume: queued -> working. */
 int store_create_start(struct db *db, struct operation *op, struct error *err);

@@ -21,13 +21,17 @@
 	" (select count(*) from public.snapshots s where s.volume_id = v.id" \
 	"  and not s.deleted) as snapshots," \
 	" (select count(*) from public.volume_attachment a where a.volume_id = v.id" \
-	"  and not a.deleted) as attachments" \
+	"  and not a.deleted) as attachments," \
+	" (select count(*) from public.volume_attachment a where a.volume_id = v.id" \
+	"  and not a.deleted and (nullif(a.connector, '') is not null" \
+	"  or a.attach_status in ('attached', 'attaching'))) as connected," \
+	" (select count(*) from drover.export e where e.volume_id = v.id" \
+	"  and e.closed_at is null and e.kind = 'attachment') as exports" \
 	" from public.volumes v left join public.volume_types t" \
 	" on t.id = v.volume_type_id "
 
 #define COPY(field, column) \
-	snprintf(out->field, sizeof(out->field), "%s", \
-		row_text_or(rows, row, column, ""))
+	text_copy(out->field, sizeof(out->field), row_text_or(rows, row, column, ""))
 
 void store_volume_from_row(const PGresult *rows, int row, struct volume *out)
 {
@@ -63,6 +67,8 @@ void store_volume_from_row(const PGresult *rows, int row, struct volume *out)
 	out->deleted = row_bool(rows, row, "deleted");
 	out->snapshots = row_int(rows, row, "snapshots");
 	out->attachments = row_int(rows, row, "attachments");
+	out->connected = row_int(rows, row, "connected");
+	out->exports = row_int(rows, row, "exports");
 }
 
 static int first(PGresult *rows, struct volume *out)
@@ -87,13 +93,16 @@ int store_volume_get(
 int store_volume_get_locked(
 	struct db *db, const char *id, struct volume *out, struct error *err)
 {
-	static const char sql[] =
-		"select " COLUMNS "where v.id = $1 and not v.deleted for update of v";
+	/* Two statements: after waiting for a lock, a statement sees the locked row as it
+	 * is now but everything else as it was when the statement began. */
+	static const char sql[] = "select 1 from public.volumes v where v.id = $1"
+				  " and not v.deleted for update";
 	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, id);
 
-	if (db_query(db, sql, &rows, err, id) < 0)
+	if (count < 0)
 		return error_context(err, "lock volume '%.36s'", id);
-	return first(rows, out);
+	return count == 0 ? 0 : store_volume_get(db, id, out, err);
 }
 
 int store_volume_find(

@@ -38,6 +38,8 @@ struct volume {
 	bool bootable, multiattach, encrypted, use_quota, deleted;
 	int64_t snapshots; /* not deleted ones */
 	int64_t attachments; /* not deleted ones */
+	int64_t connected; /* those of them that are more than a reservation */
+	int64_t exports; /* served to somebody, or about to be */
 };
 
 #define VOLUME_LIST_MAX 100000

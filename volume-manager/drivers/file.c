@@ -21,6 +21,8 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "volume-manager/backend.h"
+#include "volume-manager/drivers/marker.h"
+#include "volume-manager/drivers/rename.h"
 
 #define TEMPORARY_PREFIX ".drover-new-"
 
@@ -70,6 +72,22 @@ static int temporary_name(const char *name, char out[NAME_MAX + 1], struct error
 	return 0;
 }
 
+/* The marker first: a bare mount point is often not writable, and that is not why it
+ * cannot be used. */
+static int check_usable(
+	const struct backend_settings *settings, int fd, struct error *err)
+{
+	int known = marker_verify(settings, fd, err);
+
+	if (known < 0)
+		return -1;
+	if (faccessat(fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) < 0)
+		return error_set_errno(err, ERR_BACKEND,
+			"directory '%s' of backend '%s' is not writable",
+			settings->file_directory, settings->name);
+	return known ? 0 : marker_claim(settings, fd, err);
+}
+
 static int file_open(
 	const struct backend_settings *settings, void **state, struct error *err)
 {
@@ -92,10 +110,8 @@ static int file_open(
 		return error_set_errno(err, ERR_BACKEND,
 			"cannot open directory '%s' of backend '%s'", path,
 			settings->name);
-	if (faccessat(directory->fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) < 0)
-		return error_set_errno(err, ERR_BACKEND,
-			"directory '%s' of backend '%s' is not writable", path,
-			settings->name);
+	if (check_usable(settings, directory->fd, err) < 0)
+		return -1;
 	directory->dev = st.st_dev;
 	directory->ino = st.st_ino;
 	*state = steal(directory);
@@ -243,18 +259,6 @@ static int unlink_name(
 	return 0;
 }
 
-/* NFS and some others cannot rename without replacing; a second link can stand in. */
-static int move(int fd, const char *from, const char *to)
-{
-	if (renameat2(fd, from, fd, to, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return -1;
-	if (linkat(fd, from, fd, to, 0) < 0)
-		return -1;
-	return unlinkat(fd, from, 0);
-}
-
 static int exists(
 	const struct directory *directory, const char *name, struct error *err)
 {
@@ -291,7 +295,7 @@ static int finish_create(const struct directory *directory, const char *temporar
 {
 	if (fault_point("file.create.recorded", err) < 0)
 		return -1;
-	if (move(directory->fd, temporary, name) < 0)
+	if (rename_without_replacing(directory->fd, temporary, name) < 0)
 		return errno == EEXIST ? exists(directory, name, err)
 				       : name_error(directory, "create", name, err);
 	if (fault_point("file.create.renamed", err) < 0)
@@ -346,7 +350,7 @@ static int file_rename(void *state, const char *name, const struct object_id *id
 
 	if (check_name(new_name, err) < 0 || require(directory, name, id, err) < 0)
 		return -1;
-	if (move(directory->fd, name, new_name) < 0) {
+	if (rename_without_replacing(directory->fd, name, new_name) < 0) {
 		if (errno != EEXIST)
 			return name_error(directory, "rename", name, err);
 		if (take_taken_name(directory, name, id, new_name, err) < 0)
@@ -392,7 +396,9 @@ static int file_forget(void *state, const char *name, struct error *err)
 
 	if (temporary_name(name, temporary, err) < 0 || check_directory(state, err) < 0)
 		return -1;
-	return unlink_name(state, temporary, err);
+	if (unlink_name(state, temporary, err) < 0)
+		return -1;
+	return sync_directory(state, err);
 }
 
 static int open_file(const struct endpoint *end, int flags, int *out, struct stat *st,

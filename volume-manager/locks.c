@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files that workers lock: state_path/operations/NAME.lock. A worker removes its own
+ * when its work is over; a killed one leaves it behind. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/text.h"
+#include "volume-manager/manager.h"
+
+DEFINE_AUTO(DIR *, closedir)
+
+/* Who waits for the lock sees that the file is not there any more and begins again
+ * (work_lock), so it may go whenever nobody holds it. */
+static void remove_free(int directory, const char *name)
+{
+	AUTO(fd) int fd = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		unlinkat(directory, name, 0);
+}
+
+static int open_directory(struct manager *manager)
+{
+	AUTO(free)
+	char *path = text_format("%s/operations", manager->settings->state_path);
+
+	return path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+void locks_forget(struct manager *manager, const char *name)
+{
+	AUTO(fd) int directory = open_directory(manager);
+	AUTO(free) char *file = text_format("%s.lock", name);
+
+	if (directory >= 0 && file)
+		remove_free(directory, file);
+}
+
+void locks_sweep(struct manager *manager)
+{
+	int directory = open_directory(manager);
+	AUTO(closedir) DIR *dir = directory >= 0 ? fdopendir(directory) : NULL;
+	const struct dirent *entry;
+
+	if (!dir && directory >= 0)
+		close(directory);
+	while (dir && (entry = readdir(dir))) {
+		size_t length = strlen(entry->d_name);
+
+		if (length > 5 && strcmp(entry->d_name + length - 5, ".lock") == 0)
+			remove_free(dirfd(dir), entry->d_name);
+	}
+}
