@@ -403,7 +403,8 @@ class Cloud:
             want.setdefault(self.backend_of(row["host"]), set()).add(
                 f"volume-{row['name_id']}")
         for backend in self.backends:
-            have = set(os.listdir(self.directory(backend))) - {"lost+found"}
+            have = set(os.listdir(self.directory(backend)))
+            have -= {"lost+found", ".drover-backend"}
             rows = {r["name"] for r in self.sql(
                 "select name from drover.object where host like %s", f"%@{backend}")}
             for name in have ^ want.get(backend, set()):

@@ -300,6 +300,7 @@ static void backends_are_made_from_their_sections(void **state)
 	assert_string_equal(b[0].volume_backend_name, "FAST");
 	assert_string_equal(b[0].volume_name_template, "v-%s");
 	assert_string_equal(b[0].file_directory, "/fast");
+	assert_string_equal(b[0].state_path, "/var/lib/drover");
 	assert_string_equal(b[0].availability_zone, "az1");
 	assert_string_equal(b[0].max_over_subscription_ratio, "20.0");
 	assert_true(b[0].reserved_percentage > 4.9 && b[0].reserved_percentage < 5.1);
