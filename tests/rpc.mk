@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-check_PROGRAMS += tests/unit/test_envelope tests/integration/rpc_peer
-TESTS += tests/unit/test_envelope
+check_PROGRAMS += tests/unit/test_envelope tests/unit/test_suspects \
+	tests/integration/rpc_peer
+TESTS += tests/unit/test_envelope tests/unit/test_suspects
 integration_tests += tests/integration/test_rpc
 EXTRA_DIST += \
 	tests/data/rpc-call.json \
@@ -11,6 +12,8 @@ EXTRA_DIST += \
 
 tests_unit_test_envelope_SOURCES = tests/unit/test_envelope.c
 tests_unit_test_envelope_LDADD = $(UNIT_LIBS)
+tests_unit_test_suspects_SOURCES = tests/unit/test_suspects.c tests/unit/scratch.h
+tests_unit_test_suspects_LDADD = $(UNIT_LIBS)
 tests_integration_test_rpc_SOURCES = tests/integration/test_rpc.c
 tests_integration_test_rpc_LDADD = $(UNIT_LIBS)
 tests_integration_rpc_peer_SOURCES = tests/integration/rpc_peer.c

@@ -150,6 +150,13 @@ static int on_slow(void *arg, const struct rpc_request *request,
 	return RPC_DONE;
 }
 
+static int on_abort(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	say_called(request);
+	abort();
+}
+
 static int on_stop_me(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
@@ -167,6 +174,7 @@ static const struct rpc_method methods[] = {
 	{ "later", on_later },
 	{ "defer", on_defer },
 	{ "slow", on_slow },
+	{ "abort", on_abort },
 	{ "stop_me", on_stop_me },
 	{ "not_here", NULL },
 	{ "_private", on_echo },
@@ -346,6 +354,7 @@ static int read_options(struct peer *peer, int argc, char **argv, struct error *
 		{ "response-timeout", required_argument, NULL, 'r' },
 		{ "max-bytes", required_argument, NULL, 'm' },
 		{ "prefetch", required_argument, NULL, 'p' },
+		{ "suspects", required_argument, NULL, 'S' },
 		{ "durable", no_argument, NULL, 'd' },
 		{ "auto-delete", no_argument, NULL, 'a' },
 		{ "quorum", no_argument, NULL, 'q' },
@@ -377,6 +386,8 @@ static int read_options(struct peer *peer, int argc, char **argv, struct error *
 			o->max_message_bytes = atoi(optarg);
 		else if (c == 'p')
 			o->prefetch = atoi(optarg);
+		else if (c == 'S')
+			o->suspects_path = optarg;
 		else if (c == 'A')
 			o->tls_ca = optarg;
 		else if (c == 'C')

@@ -91,6 +91,17 @@ class Drover:
             thread.join(5)
         assert status == 0, "\n".join(self.log[-60:])
 
+    def crashed(self):
+        """Wait for the end that it comes to by itself; the status."""
+        status = self.process.wait(30)
+        for thread in self._threads:
+            thread.join(5)
+        return status
+
+    def kill(self):
+        self.process.kill()
+        self.crashed()
+
     def __enter__(self):
         return self
 
@@ -98,8 +109,7 @@ class Drover:
         if kind is None:
             self.close()
         else:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
 
 
 def call_with_drover(url, topic, server, method, version, args, *options):

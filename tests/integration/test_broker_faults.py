@@ -226,9 +226,89 @@ def test_a_message_that_breaks_each_transaction_is_rejected(rabbit, drover):
     for _ in range(3):
         rabbit.ctl("close_all_connections", "again")
         drover.event("ready")
-    line, = drover.wait_logged("message rejected after 3 redeliveries")
+    line, = drover.wait_logged("message rejected after too many redeliveries")
     assert poison["_unique_id"] in line and len(line) < 1400
     works(rabbit, drover)
+
+
+def test_a_message_that_ends_the_process_is_rejected_in_the_end(rabbit, tmp_path):
+    notes = tmp_path / "suspects"
+    poison = None
+    for crash in range(3):
+        drover = Drover(rabbit.url, "--suspects", str(notes))
+        drover.event("ready")
+        if not poison:
+            poison = publish(rabbit, "abort", args={"x": "y" * 2000},
+                             _context_auth_token="secret")
+        assert drover.event("called")["redelivered"] == (crash > 0)
+        assert drover.crashed() == -signal.SIGABRT
+        found = notes.read_text() if notes.exists() else ""
+        assert found == crash * (poison["_unique_id"] + "\n")
+    with Drover(rabbit.url, "--suspects", str(notes)) as drover:
+        drover.event("ready")
+        works(rabbit, drover)
+        line, = drover.logged("message rejected")
+        assert " ERROR" in line.upper() and "y" * 500 in line
+        assert poison["_unique_id"] in line and "secret" not in line
+        assert len(line) < 1400
+    assert "t-one.server1\t0" in rabbit.ctl("list_queues", "name", "messages")
+
+
+def test_a_call_that_is_rejected_is_answered(rabbit, tmp_path):
+    notes = tmp_path / "suspects"
+    made = rpc_peers.transport(rabbit.url)
+    failures = []
+
+    def call():
+        try:
+            client(made, "t-one", "server1", timeout=50).call({}, "abort")
+        except Exception as failure:
+            failures.append(str(failure))
+    caller = threading.Thread(target=call)
+    for crash in range(3):
+        drover = Drover(rabbit.url, "--suspects", str(notes))
+        drover.event("ready")
+        if not crash:
+            caller.start()
+        assert drover.crashed() == -signal.SIGABRT
+    with Drover(rabbit.url, "--suspects", str(notes)) as drover:
+        drover.event("ready")
+        caller.join(40)
+        assert len(failures) == 1 and "ended this process before" in failures[0]
+    made.cleanup()
+
+
+def test_a_message_that_was_handled_is_no_suspect(rabbit, tmp_path):
+    notes = tmp_path / "suspects"
+    for _ in range(4):
+        drover = Drover(rabbit.url, "--suspects", str(notes))
+        drover.event("ready")
+        if not notes.exists():
+            publish(rabbit, "defer", args={"times": 1000})
+            notes.write_text("another\n")
+        # It returned, if only to wait; the end of the process is none of its doing.
+        drover.wait_logged("request waits for the database")
+        assert notes.read_text() == "another\n"
+        drover.kill()
+    with Drover(rabbit.url, "--suspects", str(notes)) as drover:
+        drover.event("called", method="defer")
+        assert not drover.logged("message rejected")
+
+
+def test_a_file_that_cannot_be_written_is_one_warning(rabbit, tmp_path):
+    first = Drover(rabbit.url)
+    first.event("ready")
+    for n in range(5):
+        publish(rabbit, "slow", args={"n": n})
+    first.event("called")
+    first.kill()
+    with Drover(rabbit.url, "--suspects", f"{tmp_path}/none/suspects") as drover:
+        drover.event("ready")
+        for n in range(5):
+            called = drover.event("called")
+            assert called["args"] == {"n": n} and called["redelivered"]
+        lines = drover.logged("will not be recognised")
+        assert len(lines) == 1 and "No such file" in lines[0]
 
 
 def test_a_host_that_never_answers_is_passed_over(rabbit):

@@ -114,6 +114,9 @@ static void a_request_with_wrong_members_is_refused(void **state)
 		"{\"method\": \"m\"}",
 		"{\"method\": \"m\", \"_unique_id\": \"\"}",
 		"{\"method\": \"m\", \"_unique_id\": 1}",
+		"{\"method\": \"m\", \"_unique_id\": \"1\\n2\"}",
+		"{\"method\": \"m\", \"_unique_id\": \"1 2\"}",
+		"{\"method\": \"m\", \"_unique_id\": \"\\u00e4\"}",
 		"{\"method\": [], \"_unique_id\": \"1\"}",
 		"{\"method\": \"m\", \"_unique_id\": \"1\", \"args\": 1}",
 		"{\"method\": \"m\", \"_unique_id\": \"1\", \"version\": 3.0}",
@@ -262,6 +265,53 @@ static void an_answer_is_told_from_a_sign_of_life(void **state)
 	assert_int_equal(json_object_get_int(result), 5);
 }
 
+static void the_volume_of_a_request_is_found_wherever_it_stands(void **state)
+{
+	static const struct {
+		const char *args, *volume;
+	} cases[] = {
+		{ "{}", NULL },
+		{ "{'volume_id': 'v'}", "v" },
+		{ "{'volume': {'versioned_object.data': {'id': 'v'}}}", "v" },
+		{ "{'volume': {'id': 'v'}}", "v" },
+		{ "{'vref': {'versioned_object.data': {'id': 'v'}}}", "v" },
+		{ "{'snapshot': {'versioned_object.data': {'id': 's',"
+		  " 'volume_id': 'v'}}}",
+			"v" },
+		{ "{'request_spec': {'volume_id': 'v'}}", "v" },
+		{ "{'request_spec': {'versioned_object.data': {'volume_id': 'v'}}}",
+			"v" },
+		{ "{'volume': {'versioned_object.data': {'id': 'v'}},"
+		  " 'new_volume': {'versioned_object.data': {'id': 'w'}}}",
+			"v" },
+		{ "{'volume_id': null, 'volume': null, 'request_spec':"
+		  " {'volume_id': 'v'}}",
+			"v" },
+		{ "{'volume_id': 7}", NULL },
+		{ "{'volume_id': ''}", NULL },
+		{ "{'volume_id': 'a\\u0000b'}", NULL },
+		{ "{'volume': 'v'}", NULL },
+		{ "{'volume': {'versioned_object.data': {'id': []}}}", NULL },
+		{ "{'snapshot': {'versioned_object.data': {'id': 's'}}}", NULL },
+		{ "{'service_name': 'cinder-volume'}", NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO(json_object_put) struct json_object *args = NULL;
+		AUTO(free) char *text = strdup(cases[i].args);
+		struct error err = { 0 };
+
+		for (char *c = text; *c; c++)
+			*c = *c == '\'' ? '"' : *c;
+		if (json_parse(text, strlen(text), &args, &err) < 0)
+			fail_msg("%s: %s", text, err.text);
+		const char *found = envelope_volume_id(args);
+		const char *wanted = cases[i].volume;
+		if (wanted ? !found || strcmp(found, wanted) != 0 : found != NULL)
+			fail_msg("%s gives %s", text, found ? found : "nothing");
+	}
+}
+
 static void versions_follow_the_minor_rule(void **state)
 {
 	assert_true(version_is_served("3.18", "3.0"));
@@ -309,6 +359,7 @@ int main(void)
 		cmocka_unit_test(a_failure_says_what_to_raise),
 		cmocka_unit_test(a_failure_is_utf8_whatever_its_text),
 		cmocka_unit_test(an_answer_is_told_from_a_sign_of_life),
+		cmocka_unit_test(the_volume_of_a_request_is_found_wherever_it_stands),
 		cmocka_unit_test(versions_follow_the_minor_rule),
 		cmocka_unit_test(names_that_do_not_fit_are_refused),
 	};
