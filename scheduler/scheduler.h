@@ -21,6 +21,7 @@ struct scheduler {
 	const struct settings *settings;
 	struct db *db;
 	struct rpc *rpc;
+	char *suspects_path; /* for the RPC; NULL: there is no state_path */
 	struct pools pools;
 	struct held held; /* requests that wait for reports */
 	ev_timer beat; /* heartbeat, or the next try to reach the database */

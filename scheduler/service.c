@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scheduler/service.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/log.h"
 #include "common/store/schema.h"
@@ -144,8 +146,20 @@ static void on_held(EV_P_ ev_timer *watcher, int events)
 
 /* ---- life ---- */
 
+/* Unlike the volume manager this program can do without a state_path. */
+static int find_suspects(struct scheduler *s, struct error *err)
+{
+	const char *path = s->settings->state_path;
+
+	if (mkdir(path, 0750) < 0 && errno != EEXIST)
+		return 0;
+	s->suspects_path = text_format("%s/scheduler-suspects", path);
+	return s->suspects_path ? 0 : error_no_memory(err);
+}
+
 static int open_rpc(struct scheduler *s, struct error *err)
 {
+	struct rpc_options options = s->settings->rpc;
 	const struct rpc_service service = {
 		.topic = SCHEDULER_BINARY,
 		.server = s->settings->host,
@@ -154,7 +168,10 @@ static int open_rpc(struct scheduler *s, struct error *err)
 		.arg = s,
 	};
 
-	if (rpc_new(s->loop, &s->settings->rpc, &s->rpc, err) < 0)
+	if (find_suspects(s, err) < 0)
+		return -1;
+	options.suspects_path = s->suspects_path;
+	if (rpc_new(s->loop, &options, &s->rpc, err) < 0)
 		return -1;
 	rpc_on_ready(s->rpc, on_ready, s);
 	return rpc_serve(s->rpc, &service, err);
@@ -195,6 +212,7 @@ void scheduler_free(struct scheduler *s)
 	held_clear(&s->held);
 	pools_clear(&s->pools);
 	db_free(s->db);
+	free(s->suspects_path);
 	free(s);
 }
 

@@ -86,6 +86,18 @@ static int read_owner(struct manager *manager, struct error *err)
 	return 0;
 }
 
+static int open_rpc(struct manager *manager, struct error *err)
+{
+	struct rpc_options options = manager->settings->rpc;
+
+	manager->suspects_path =
+		text_format("%s/suspects", manager->settings->state_path);
+	if (!manager->suspects_path)
+		return error_no_memory(err);
+	options.suspects_path = manager->suspects_path;
+	return rpc_new(manager->loop, &options, &manager->rpc, err);
+}
+
 int manager_new(const struct program *program, struct loop *loop, struct manager **out,
 	struct error *err)
 {
@@ -114,7 +126,7 @@ int manager_new(const struct program *program, struct loop *loop, struct manager
 	if (open_state(manager, err) < 0 || read_owner(manager, err) < 0 ||
 		db_new(manager->settings->conninfo, "drover-volume-manager",
 			&manager->db, err) < 0 ||
-		rpc_new(loop, &manager->settings->rpc, &manager->rpc, err) < 0)
+		open_rpc(manager, err) < 0)
 		return -1;
 	db_set_impatient(manager->db, LOCK_MS);
 	*out = steal(manager);
@@ -133,6 +145,7 @@ void manager_free(struct manager *manager)
 	backend_settings_free(manager->backends, manager->count);
 	free(manager->managed);
 	free(manager->worker_path);
+	free(manager->suspects_path);
 	free(manager);
 }
 

@@ -80,6 +80,7 @@ struct manager {
 	size_t count;
 	char owner[UUID_TEXT_SIZE]; /* of the leases: the same after a restart */
 	int state_fd; /* holds the lock on state_path */
+	char *suspects_path; /* for the RPC, in state_path */
 	char *worker_path;
 	struct child *children;
 	struct watch *watches;
