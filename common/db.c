@@ -59,13 +59,13 @@ int db_new(const char *conninfo, const char *application, struct db **out,
 	return 0;
 }
 
-/* in_transaction stays: the body of a transaction must not go on outside of it. */
 void db_set_impatient(struct db *db, unsigned lock_ms)
 {
 	db->tries = 1;
 	db->lock_ms = lock_ms;
 }
 
+/* in_transaction stays: the body of a transaction must not go on outside of it. */
 static void disconnect(struct db *db)
 {
 	PQfinish(db->conn);
@@ -304,17 +304,28 @@ static int listen_on(struct db *db, const char *channel, struct error *err)
  * default is; a stronger default stays. */
 static int set_session(struct db *db, struct error *err)
 {
-	char sql[256];
-
-	snprintf(sql, sizeof(sql),
+	static const char durable[] =
 		"select set_config('synchronous_commit', 'on', false)"
-		" where current_setting('synchronous_commit') in ('off', 'local')");
-	if (db_script(db, sql, err) < 0)
+		" where current_setting('synchronous_commit') in ('off', 'local')";
+	char patience[64];
+
+	if (script(db, durable, ANSWER_SECONDS, err) < 0)
 		return -1;
 	if (!db->lock_ms)
 		return 0;
-	snprintf(sql, sizeof(sql), "set lock_timeout = '%ums'", db->lock_ms);
-	return db_script(db, sql, err);
+	snprintf(patience, sizeof(patience), "set lock_timeout = '%ums'", db->lock_ms);
+	return script(db, patience, ANSWER_SECONDS, err);
+}
+
+/* Without it a connection is not used. */
+static int set_up(struct db *db, struct error *err)
+{
+	if (set_session(db, err) < 0)
+		return -1;
+	for (unsigned i = 0; i < MAX_CHANNELS && db->channels[i]; i++)
+		if (listen_on(db, db->channels[i], err) < 0)
+			return -1;
+	return 0;
 }
 
 int db_connect(struct db *db, struct error *err)
@@ -329,15 +340,13 @@ int db_connect(struct db *db, struct error *err)
 		return error_set(err, ERR_DB_UNAVAILABLE, "the database is away");
 	if (connect_bounded(db, err) < 0)
 		return -1;
-	db->generation++;
-	if (set_session(db, err) < 0)
+	if (set_up(db, err) < 0) {
+		disconnect(db);
+		db->next_try = clock_seconds() + RETRY_SECONDS;
 		return -1;
+	}
+	db->generation++;
 	db->next_try = 0;
-	for (unsigned i = 0; i < MAX_CHANNELS && db->channels[i]; i++)
-		if (listen_on(db, db->channels[i], err) < 0) {
-			disconnect(db);
-			return -1;
-		}
 	if (db->on_connect)
 		db->on_connect(db->on_connect_arg);
 	return 0;
