@@ -443,8 +443,10 @@ static int create_failed_body(struct db *db, void *arg, struct error *err)
 	struct volume volume;
 	int found = store_volume_get_locked(db, op->volume_id, &volume, err);
 
-	if (found < 0)
+	if (found < 0 || store_operation_lock(db, op, err) < 0)
 		return -1;
+	if (op->phase == PHASE_FAILED)
+		return 0; /* its commit was made after all */
 	/* Its row may be gone, what was made is not. */
 	if (!found) {
 		memset(&volume, 0, sizeof(volume));
