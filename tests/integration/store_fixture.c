@@ -238,7 +238,8 @@ void claim(struct store *s, struct migration *m)
 {
 	struct operation op;
 
-	assert_int_equal(store_operation_claim(s->db, m->op.id, &op, &s->err), 1);
+	assert_int_equal(
+		store_operation_claim(s->db, m->op.id, OWNER, &op, &s->err), 1);
 	assert_int_equal(store_migration_get(s->db, op.id, m, &s->err), 1);
 	assert_int_equal(m->op.epoch, op.epoch);
 }

@@ -242,6 +242,20 @@ static void only_heartbeats_do_not_wait_for_the_disk(void **state)
 	assert_query(f->db, "select text from thing", "on");
 }
 
+/* Whatever the server's or the role's default is; a stronger one stays. */
+static void commits_are_durable_in_every_session(void **state)
+{
+	struct fixture *f = *state;
+	AUTO(db_free) struct db *off = open_with(f, "-c synchronous_commit=off");
+	AUTO(db_free) struct db *local = open_with(f, "-c synchronous_commit=local");
+	AUTO(db_free)
+	struct db *strong = open_with(f, "-c synchronous_commit=remote_apply");
+
+	assert_query(off, "show synchronous_commit", "on");
+	assert_query(local, "show synchronous_commit", "on");
+	assert_query(strong, "show synchronous_commit", "remote_apply");
+}
+
 static void a_deferred_constraint_is_a_certain_failure(void **state)
 {
 	struct fixture *f = *state;
@@ -351,6 +365,32 @@ static void a_lock_that_stays_is_given_up_after_five_tries(void **state)
 	assert_query(f->db, "select text from thing", "x");
 }
 
+static void who_is_impatient_tries_once(void **state)
+{
+	struct fixture *f = *state;
+	AUTO(free)
+	char *own = url_with_database(getenv("DROVER_TEST_DATABASE"), f->name);
+	AUTO(free) char *conninfo = NULL;
+	AUTO(db_free) struct db *second = NULL;
+	struct script script = { .sql = "update thing set text = 'x'" };
+	double started;
+	struct error err;
+
+	assert_int_equal(url_to_conninfo(own, &conninfo, &err), 0);
+	assert_int_equal(db_new(conninfo, "test", &second, &err), 0);
+	db_set_impatient(second, 100);
+	assert_query(second, "show lock_timeout", "100ms");
+	run_script(f->db, "insert into thing (id) values (1)");
+	run_script(f->db, "begin; update thing set text = 'held'");
+	started = clock_seconds();
+	assert_int_equal(db_transact(second, run_body, &script, &err), -1);
+	assert_true(clock_seconds() - started < 2);
+	assert_int_equal(err.code, ERR_DB_RETRY);
+	assert_int_equal(script.calls, 1);
+	run_script(f->db, "rollback");
+	assert_int_equal(db_transact(second, run_body, &script, &err), 0);
+}
+
 static void a_lock_that_goes_away_is_waited_for(void **state)
 {
 	struct fixture *f = *state;
@@ -426,11 +466,13 @@ int main(void)
 		TEST(a_transaction_commits_and_gives_the_bodys_result),
 		TEST(a_failing_body_is_rolled_back_and_not_repeated),
 		TEST(only_heartbeats_do_not_wait_for_the_disk),
+		TEST(commits_are_durable_in_every_session),
 		TEST(a_deferred_constraint_is_a_certain_failure),
 		TEST(serialization_failures_are_repeated_five_times),
 		TEST(a_serialization_failure_of_the_commit_is_repeated),
 		TEST(the_victim_of_a_deadlock_tries_again),
 		TEST(a_lock_that_stays_is_given_up_after_five_tries),
+		TEST(who_is_impatient_tries_once),
 		TEST(a_lock_that_goes_away_is_waited_for),
 		TEST(notifications_arrive_in_order),
 	};

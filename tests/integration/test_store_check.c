@@ -112,6 +112,25 @@ static void attachments_forbid_it(void **state)
 	ok(s, check(s, TARGET, false));
 }
 
+static void add_export(struct store *s)
+{
+	sql(s,
+		"insert into drover.export (id, volume_id, host, kind, peer) values"
+		" (gen_random_uuid(), '%s', '" SOURCE_BACKEND "', 'attachment', 'x')",
+		s->volume);
+}
+
+static void a_connection_forbids_it(void **state)
+{
+	struct store *s = *state;
+
+	add_export(s);
+	assert_fails(s, check(s, TARGET, false), ERR_INVALID_VOLUME,
+		CANNOT "it is connected");
+	sql(s, "update drover.export set state = 'closed', closed_at = now()");
+	ok(s, check(s, TARGET, false));
+}
+
 static void only_an_available_volume_moves(void **state)
 {
 	static const char *const statuses[] = { "creating", "error", "deleting",
@@ -313,6 +332,7 @@ int main(void)
 		STORE_TEST(replication_forbids_it),
 		STORE_TEST(a_format_other_than_raw_forbids_it),
 		STORE_TEST(attachments_forbid_it),
+		STORE_TEST(a_connection_forbids_it),
 		STORE_TEST(only_an_available_volume_moves),
 		STORE_TEST(a_migration_status_forbids_it),
 		STORE_TEST(unfinished_work_forbids_it),

@@ -201,6 +201,12 @@ static void snapshots_and_attachments_forbid_it(void **state)
 	assert_refused(s, true,
 		"volume 'data' cannot be deleted: it is attached to host guest");
 	sql(s, "update public.volume_attachment set deleted = true");
+	sql(s,
+		"insert into drover.export (id, volume_id, host, kind, peer) values"
+		" (gen_random_uuid(), '%s', '" SOURCE_BACKEND "', 'attachment', 'x')",
+		s->volume);
+	assert_refused(s, true, "volume 'data' cannot be deleted: it is connected");
+	sql(s, "update drover.export set state = 'closed', closed_at = now()");
 	assert_int_equal(remove_volume(s, "r1", true), ADMITTED);
 }
 

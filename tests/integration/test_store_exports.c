@@ -10,13 +10,22 @@ static void connect(struct store *s, bool read_only, struct export *export)
 	assert_int_equal(store_export_get(s->db, id, export, &s->err), 1);
 }
 
-static int open_it(struct store *s, struct export *export)
+/* By the process pid, when the row is as in *export; that becomes what was written. */
+static int open_as(struct store *s, struct export *export, int pid)
 {
-	export->pid = 4711;
+	struct export read = *export;
+
+	export->pid = pid;
 	export->pid_start = 12345678901;
 	export->port = 10809;
 	snprintf(export->address, sizeof(export->address), "127.0.0.1");
-	return ok(s, store_export_opened(s->db, export, &s->err));
+	snprintf(export->boot_id, sizeof(export->boot_id), "this run");
+	return ok(s, store_export_opened(s->db, export, &read, &s->err));
+}
+
+static int open_it(struct store *s, struct export *export)
+{
+	return open_as(s, export, 4711);
 }
 
 /* status|attach_status of S and attach_status of its attachments. */
@@ -60,6 +69,7 @@ static void connecting_and_disconnecting_a_host(void **state)
 	assert_int_equal(store_export_get(s->db, e.id, &read, &s->err), 1);
 	assert_string_equal(read.state, "open");
 	assert_int_equal(read.pid, 4711);
+	assert_string_equal(read.boot_id, "this run");
 	assert_true(read.pid_start == 12345678901);
 	assert_int_equal(read.port, 10809);
 	export_uri(&read, uri);
@@ -84,16 +94,54 @@ static void connecting_and_disconnecting_a_host(void **state)
 static void a_server_that_died_is_started_again(void **state)
 {
 	struct store *s = *state;
-	struct export e;
+	struct export e, old;
 
 	connect(s, true, &e);
 	assert_true(e.read_only);
 	assert_sql(s, "ro", "select attach_mode from public.volume_attachment");
+	old = e;
 	assert_int_equal(open_it(s, &e), 1);
-	e.pid = 4712;
-	assert_int_equal(store_export_opened(s->db, &e, &s->err), 1);
-	assert_sql(s, "4712", "select pid from drover.export");
+	/* Its commit may have been of unknown outcome. */
+	struct export again = old;
+	assert_int_equal(open_it(s, &again), 1);
+	/* Another one that read the row before that is too late. */
+	assert_int_equal(open_as(s, &old, 4712), 0);
+	assert_sql(s, "4711", "select pid from drover.export");
+	assert_int_equal(store_export_get(s->db, e.id, &e, &s->err), 1);
+	assert_int_equal(open_as(s, &e, 4713), 1);
+	assert_sql(s, "4713", "select pid from drover.export");
 	assert_attached(s, "in-use|attached|attached");
+}
+
+static void restarts_wait_longer_each_time(void **state)
+{
+	struct store *s = *state;
+	double expected = 0.25;
+	struct export e;
+
+	connect(s, false, &e);
+	assert_int_equal(open_it(s, &e), 1);
+	for (int i = 0; i < 12; i++) {
+		sql(s, "update drover.export set not_before = now()");
+		assert_int_equal(store_export_restart(s->db, e.id, &s->err), 1);
+		assert_sql(s, "t",
+			"select extract(epoch from not_before - now())"
+			" between %f and %f from drover.export",
+			expected - 0.25, expected);
+		if (i > 3)
+			assert_int_equal(store_export_restart(s->db, e.id, &s->err), 0);
+		expected = expected * 2 > 60 ? 60 : expected * 2;
+	}
+	/* It served for a while: that was another story. */
+	sql(s,
+		"update drover.export set not_before = now(),"
+		" opened_at = now() - interval '61 s'");
+	assert_int_equal(store_export_restart(s->db, e.id, &s->err), 1);
+	assert_sql(s, "1|t",
+		"select concat_ws('|', restarts, not_before <= now())"
+		" from drover.export");
+	ok(s, store_export_closed(s->db, e.id, NULL, &s->err));
+	assert_int_equal(store_export_restart(s->db, e.id, &s->err), 0);
 }
 
 static void what_is_to_close_is_not_opened(void **state)
@@ -190,14 +238,20 @@ static void only_an_idle_available_volume_is_connected(void **state)
 
 /* ---- initialize_connection and its relatives ---- */
 
-static void want(struct store *s, const char *peer, struct export *e)
+static void want_reply(
+	struct store *s, const char *peer, const char *reply_id, struct export *e)
 {
 	struct volume v;
 
 	assert_int_equal(store_volume_get(s->db, s->volume, &v, &s->err), 1);
 	ok(s,
 		store_export_want(
-			s->db, &v, peer, true, "reply_q", "message", e, &s->err));
+			s->db, &v, peer, true, "reply_q", reply_id, e, &s->err));
+}
+
+static void want(struct store *s, const char *peer, struct export *e)
+{
+	want_reply(s, peer, "message", e);
 }
 
 static void a_connection_is_wanted_and_answered(void **state)
@@ -220,8 +274,8 @@ static void a_connection_is_wanted_and_answered(void **state)
 	assert_string_equal(e.state, "wanted");
 	assert_int_equal(
 		store_export_unanswered(s->db, SOURCE_BACKEND, &early, &s->err), 0);
-	/* The same peer again: the same export. */
-	want(s, "guest", &again);
+	/* The same peer again: the same export, and the answer goes to who still waits. */
+	want_reply(s, "guest", "newer message", &again);
 	assert_string_equal(again.id, e.id);
 	assert_int_equal(store_export_get(s->db, e.id, &e, &s->err), 1);
 	assert_string_equal(e.attachment_id, "");
@@ -232,7 +286,7 @@ static void a_connection_is_wanted_and_answered(void **state)
 	assert_int_equal(
 		store_export_unanswered(s->db, SOURCE_BACKEND, &list, &s->err), 1);
 	assert_string_equal(list[0].id, e.id);
-	assert_string_equal(list[0].reply_id, "message");
+	assert_string_equal(list[0].reply_id, "newer message");
 	assert_int_equal(
 		store_export_unanswered(s->db, TARGET_BACKEND, &others, &s->err), 0);
 	ok(s, store_export_answered(s->db, e.id, &s->err));
@@ -295,6 +349,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(connecting_and_disconnecting_a_host),
 		STORE_TEST(a_server_that_died_is_started_again),
+		STORE_TEST(restarts_wait_longer_each_time),
 		STORE_TEST(what_is_to_close_is_not_opened),
 		STORE_TEST(closing_twice_has_one_effect),
 		STORE_TEST(another_attachment_keeps_the_volume_in_use),

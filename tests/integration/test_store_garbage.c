@@ -38,8 +38,8 @@ static void an_object_is_written_down_before_it_exists(void **state)
 /* ---- leftovers ---- */
 
 struct adding {
-	const char *volume_id;
-	double wait_s, keep_s;
+	const char *volume_id, *operation_id;
+	double keep_s;
 };
 
 static int add_body(struct db *db, void *arg, struct error *err)
@@ -49,13 +49,13 @@ static int add_body(struct db *db, void *arg, struct error *err)
 
 	if (store_volume_get(db, adding->volume_id, &volume, err) <= 0)
 		return -1;
-	return store_garbage_add_volume_locked(db, &volume, SOURCE_BACKEND, NULL,
-		adding->wait_s, adding->keep_s, "for a test", err);
+	return store_garbage_add_volume_locked(db, &volume, SOURCE_BACKEND,
+		adding->operation_id, adding->keep_s, "for a test", err);
 }
 
-static void add(struct store *s, double wait_s, double keep_s)
+static void add(struct store *s, const char *operation_id, double keep_s)
 {
-	struct adding adding = { s->volume, wait_s, keep_s };
+	struct adding adding = { s->volume, operation_id, keep_s };
 
 	ok(s, db_transact(s->db, add_body, &adding, &s->err));
 }
@@ -84,7 +84,7 @@ static void a_known_object_goes_by_its_identity(void **state)
 	ok(s, store_object_plan(s->db, SOURCE_BACKEND, "vol", s->volume, &s->err));
 	ok(s, store_object_identify(s->db, SOURCE_BACKEND, "vol", "inode-1", &s->err));
 	ok(s, db_listen(s->second, WORK_CHANNEL, &s->err));
-	add(s, 0, 0);
+	add(s, NULL, 0);
 	assert_notified(s, WORK_CHANNEL, SOURCE_BACKEND);
 	assert_int_equal(store_garbage_list(s->db, SOURCE_BACKEND, &list, &s->err), 1);
 	assert_string_equal(list[0].host, SOURCE_BACKEND);
@@ -102,7 +102,7 @@ static void a_known_object_goes_by_its_identity(void **state)
 	assert_int_equal(list[0].epoch, 0);
 	assert_int_equal(list[0].attempts, 0);
 	/* Once. */
-	add(s, 0, 0);
+	add(s, NULL, 0);
 	assert_sql(s, "1", "select count(*) from drover.garbage");
 }
 
@@ -112,7 +112,7 @@ static void a_strangers_object_is_looked_for_by_name_once(void **state)
 	AUTO(free) char *name = text_format("volume-%s", s->volume);
 	struct garbage g, old;
 
-	add(s, 0, 0);
+	add(s, NULL, 0);
 	claim_it(s, &old);
 	assert_true(old.by_name);
 	assert_string_equal(old.name, name);
@@ -127,29 +127,43 @@ static void a_strangers_object_is_looked_for_by_name_once(void **state)
 	assert_string_equal(g.identity, "inode-2");
 }
 
-static void it_waits_for_its_worker_and_for_source_keep(void **state)
+static void it_waits_for_source_keep(void **state)
 {
 	struct store *s = *state;
 	AUTO(free) struct garbage *list = NULL;
 	struct garbage g;
 
-	add(s, 3600, 7200);
-	assert_int_equal(due(s), 0);
-	assert_int_equal(store_garbage_list(s->db, NULL, &list, &s->err), 1);
-	assert_true(list[0].wait_s > 3590 && list[0].wait_s <= 3600);
-	assert_false(list[0].due);
+	add(s, NULL, 7200);
 	/* It may be renamed long before it may be removed. */
-	sql(s, "update drover.garbage set not_before = now()");
 	assert_int_equal(due(s), 1);
 	claim_it(s, &g);
+	assert_false(g.due);
 	ok(s, store_garbage_renamed(s->db, &g, &s->err));
 	assert_int_equal(g.state, GARBAGE_RENAMED);
 	assert_int_equal(due(s), 0);
-	free(steal(list));
 	assert_int_equal(store_garbage_list(s->db, NULL, &list, &s->err), 1);
 	assert_int_equal(list[0].state, GARBAGE_RENAMED);
 	assert_true(list[0].wait_s > 7190 && list[0].wait_s <= 7200);
 	sql(s, "update drover.garbage set remove_after = now()");
+	assert_int_equal(due(s), 1);
+}
+
+static void it_waits_for_whoever_may_be_at_it(void **state)
+{
+	struct store *s = *state;
+	struct migration m;
+
+	admit_migration(s, "r1", &m);
+	add(s, m.op.id, 0);
+	assert_int_equal(due(s), 0);
+	sql(s, "update drover.operation set phase = 'done', finished_at = now()");
+	assert_int_equal(due(s), 1);
+	sql(s,
+		"insert into drover.export (id, volume_id, host, kind, peer) values"
+		" (gen_random_uuid(), '%s', '" SOURCE_BACKEND "', 'attachment', 'x')",
+		s->volume);
+	assert_int_equal(due(s), 0);
+	sql(s, "update drover.export set state = 'closed', closed_at = now()");
 	assert_int_equal(due(s), 1);
 }
 
@@ -162,7 +176,7 @@ static void its_life_ends_with_its_object(void **state)
 
 	ok(s, store_object_plan(s->db, SOURCE_BACKEND, "vol", s->volume, &s->err));
 	ok(s, store_object_identify(s->db, SOURCE_BACKEND, "vol", "inode-1", &s->err));
-	add(s, 0, 0);
+	add(s, NULL, 0);
 	claim_it(s, &g);
 	ok(s, store_garbage_renamed(s->db, &g, &s->err));
 	ok(s, store_garbage_renamed(s->db, &g, &s->err));
@@ -193,7 +207,7 @@ static void a_new_object_of_the_name_is_not_forgotten(void **state)
 
 	ok(s, store_object_plan(s->db, SOURCE_BACKEND, "vol", s->volume, &s->err));
 	ok(s, store_object_identify(s->db, SOURCE_BACKEND, "vol", "inode-1", &s->err));
-	add(s, 0, 0);
+	add(s, NULL, 0);
 	claim_it(s, &g);
 	ok(s, store_object_identify(s->db, SOURCE_BACKEND, "vol", "inode-2", &s->err));
 	ok(s, store_garbage_removed(s->db, &g, &s->err));
@@ -209,7 +223,7 @@ static void failures_wait_longer_each_time(void **state)
 	struct garbage g;
 	double expected = 1;
 
-	add(s, 0, 0);
+	add(s, NULL, 0);
 	for (int i = 0; i < 13; i++) {
 		sql(s, "update drover.garbage set not_before = now()");
 		claim_it(s, &g);
@@ -233,7 +247,7 @@ static void who_was_taken_over_can_do_nothing(void **state)
 	struct store *s = *state;
 	struct garbage old, g;
 
-	add(s, 0, 0);
+	add(s, NULL, 0);
 	claim_it(s, &old);
 	claim_it(s, &g);
 	assert_int_equal(g.epoch, old.epoch + 1);
@@ -254,7 +268,7 @@ static void an_object_that_a_volume_stands_for_is_in_use(void **state)
 	struct store *s = *state;
 	struct garbage g;
 
-	add(s, 0, 0);
+	add(s, NULL, 0);
 	claim_it(s, &g);
 	assert_int_equal(store_garbage_in_use(s->db, &g, &s->err), 1);
 	sql(s, "update public.volumes set host = '" TARGET "'");
@@ -276,9 +290,9 @@ static void leftovers_belong_to_their_backend(void **state)
 	AUTO(free) struct garbage *one = NULL;
 	struct garbage g;
 
-	add(s, 0, 0);
+	add(s, NULL, 0);
 	add_volume(s, "more", SOURCE, s->volume);
-	add(s, 0, 0);
+	add(s, NULL, 0);
 	assert_int_equal(
 		store_garbage_due(s->db, SOURCE_BACKEND, 10, &own, &s->err), 2);
 	assert_int_equal(store_garbage_due(s->db, SOURCE_BACKEND, 1, &one, &s->err), 1);
@@ -297,7 +311,8 @@ int main(void)
 		STORE_TEST(an_object_is_written_down_before_it_exists),
 		STORE_TEST(a_known_object_goes_by_its_identity),
 		STORE_TEST(a_strangers_object_is_looked_for_by_name_once),
-		STORE_TEST(it_waits_for_its_worker_and_for_source_keep),
+		STORE_TEST(it_waits_for_source_keep),
+		STORE_TEST(it_waits_for_whoever_may_be_at_it),
 		STORE_TEST(its_life_ends_with_its_object),
 		STORE_TEST(a_new_object_of_the_name_is_not_forgotten),
 		STORE_TEST(failures_wait_longer_each_time),

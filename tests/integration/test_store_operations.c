@@ -27,7 +27,7 @@ static void begin_create(struct store *s, struct operation *op)
 	creating(s);
 	assert_int_equal(admit_create(s, "r1"), ADMITTED);
 	id = sql_value(s, "select id from drover.operation");
-	assert_int_equal(store_operation_claim(s->db, id, op, &s->err), 1);
+	assert_int_equal(store_operation_claim(s->db, id, OWNER, op, &s->err), 1);
 }
 
 /* ---- create ---- */
@@ -160,7 +160,10 @@ static void a_creation_ends_when_its_volume_is_gone(void **state)
 	error_set(&why, ERR_VOLUME_NOT_FOUND, "gone");
 	ok(s, store_create_failed(s->db, &op, &why, &s->err));
 	assert_sql(s, "failed", "select phase from drover.operation");
-	assert_sql(s, "0", "select count(*) from drover.garbage");
+	/* What was made of it is not. */
+	assert_sql(s, "volume-",
+		"select left(name, 7) from drover.garbage where volume_id = '%s'",
+		s->volume);
 }
 
 /* ---- claims ---- */
@@ -188,8 +191,24 @@ static void work_is_due_in_order_and_per_backend(void **state)
 		store_operation_due(s->db, SOURCE_BACKEND, 10, &list, &s->err), 2);
 	assert_string_equal(list[0].request_id, "r1");
 	assert_string_equal(list[1].request_id, "r3");
+	/* A copy waits behind what is short; a cancelled one is. */
+	sql(s,
+		"update drover.operation set kind = 'migrate_volume', phase = 'copying'"
+		" where request_id = 'r1'");
+	free(steal(list));
+	assert_int_equal(
+		store_operation_due(s->db, SOURCE_BACKEND, 10, &list, &s->err), 2);
+	assert_string_equal(list[0].request_id, "r3");
+	assert_string_equal(list[1].request_id, "r1");
+	sql(s, "update drover.operation set cancel = true where request_id = 'r1'");
 	assert_int_equal(
 		store_operation_due(s->db, SOURCE_BACKEND, 1, &one, &s->err), 1);
+	assert_string_equal(one[0].request_id, "r1");
+	/* A phase of a later version is left alone. */
+	sql(s, "update drover.operation set phase = 'held' where request_id = 'r1'");
+	free(steal(list));
+	assert_int_equal(
+		store_operation_due(s->db, SOURCE_BACKEND, 10, &list, &s->err), 1);
 	assert_int_equal(
 		store_operation_due(s->db, TARGET_BACKEND, 10, &none, &s->err), 0);
 }
@@ -203,7 +222,8 @@ static void a_claim_raises_the_epoch(void **state)
 	error_set(&why, ERR_NO_SPACE, "the disk is full");
 	begin_create(s, &op);
 	assert_int_equal(op.epoch, 1);
-	assert_int_equal(store_operation_claim(s->db, op.id, &second, &s->err), 1);
+	assert_int_equal(
+		store_operation_claim(s->db, op.id, OWNER, &second, &s->err), 1);
 	assert_int_equal(second.epoch, 2);
 	assert_fails(s, store_create_start(s->db, &op, &s->err), ERR_FENCED,
 		"operation '%s' was taken over (epoch 2, ours is 1)", op.id);
@@ -216,12 +236,12 @@ static void a_claim_raises_the_epoch(void **state)
 		" from drover.operation");
 	/* Not due, finished, unknown. */
 	sql(s, "update drover.operation set not_before = now() + interval '1 h'");
-	assert_int_equal(store_operation_claim(s->db, op.id, &late, &s->err), 0);
+	assert_int_equal(store_operation_claim(s->db, op.id, OWNER, &late, &s->err), 0);
 	sql(s, "update drover.operation set not_before = now()");
 	ok(s, store_create_start(s->db, &second, &s->err));
 	ok(s, store_create_done(s->db, &second, &s->err));
-	assert_int_equal(store_operation_claim(s->db, op.id, &late, &s->err), 0);
-	assert_int_equal(store_operation_claim(s->db, OWNER, &late, &s->err), 0);
+	assert_int_equal(store_operation_claim(s->db, op.id, OWNER, &late, &s->err), 0);
+	assert_int_equal(store_operation_claim(s->db, OWNER, OWNER, &late, &s->err), 0);
 }
 
 static void deaths_are_counted_and_waited_after(void **state)
@@ -234,9 +254,9 @@ static void deaths_are_counted_and_waited_after(void **state)
 	assert_sql(s, "1|t",
 		"select concat_ws('|', attempts, not_before > now() +"
 		" interval '59 min') from drover.operation");
-	assert_int_equal(store_operation_claim(s->db, op.id, &late, &s->err), 0);
+	assert_int_equal(store_operation_claim(s->db, op.id, OWNER, &late, &s->err), 0);
 	assert_int_equal(store_operation_delay(s->db, &op, 0, &s->err), 1);
-	assert_int_equal(store_operation_claim(s->db, op.id, &late, &s->err), 1);
+	assert_int_equal(store_operation_claim(s->db, op.id, OWNER, &late, &s->err), 1);
 	assert_int_equal(late.attempts, 2);
 	/* The old one's death is no news. */
 	assert_int_equal(store_operation_delay(s->db, &op, 3600, &s->err), 0);
@@ -284,6 +304,54 @@ static void a_move_follows_the_table(void **state)
 		"operation '%s' is not there any more", op.id);
 }
 
+static void only_the_owner_of_the_lease_claims(void **state)
+{
+	struct store *s = *state;
+	struct operation op;
+
+	begin_create(s, &op);
+	assert_int_equal(
+		store_operation_claim(s->db, op.id, OTHER_OWNER, &op, &s->err), 0);
+	sql(s, "update drover.manager set expires_at = now() - interval '1 s'");
+	assert_int_equal(store_operation_claim(s->db, op.id, OWNER, &op, &s->err), 0);
+	sql(s, "update drover.manager set expires_at = now() + interval '1 min'");
+	assert_int_equal(store_operation_claim(s->db, op.id, OWNER, &op, &s->err), 1);
+	assert_int_equal(op.epoch, 2);
+}
+
+/* Every step of the table, in rows, within the constraints. */
+static void the_database_knows_every_phase(void **state)
+{
+	static const char *const kinds[] = { "create_volume", "migrate_volume" };
+	struct store *s = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds) * PHASE_COUNT * PHASE_COUNT; i++) {
+		enum phase from = i / PHASE_COUNT % PHASE_COUNT, to = i % PHASE_COUNT;
+		const char *kind = kinds[i / PHASE_COUNT / PHASE_COUNT];
+		struct operation op;
+		struct locking locking = { &op, to };
+
+		if (!phase_step_find(kind, from, to))
+			continue;
+		sql(s, "delete from drover.transition; delete from drover.operation");
+		sql(s,
+			"insert into drover.operation (id, kind, volume_id, host,"
+			" request_id, phase) values (gen_random_uuid(), '%s', '%s',"
+			" '" SOURCE_BACKEND "', 'r1', '%s')",
+			kind, s->volume, phase_name(from));
+		AUTO(free) char *id = sql_value(s, "select id from drover.operation");
+		assert_int_equal(
+			store_operation_claim(s->db, id, OWNER, &op, &s->err), 1);
+		assert_int_equal(op.phase, from);
+		ok(s, db_transact(s->db, move_body, &locking, &s->err));
+		assert_int_equal(store_operation_get(s->db, id, &op, &s->err), 1);
+		assert_int_equal(op.phase, to);
+		/* Finished, and so never claimed again, exactly in a final phase. */
+		assert_int_equal(store_operation_claim(s->db, id, OWNER, &op, &s->err),
+			!phase_is_final(to));
+	}
+}
+
 static int reason_body(struct db *db, void *arg, struct error *err)
 {
 	return store_operation_reason_locked(db, arg, ERR_MISMATCH, "words", err);
@@ -318,8 +386,10 @@ int main(void)
 		STORE_TEST(a_creation_ends_when_its_volume_is_gone),
 		STORE_TEST(work_is_due_in_order_and_per_backend),
 		STORE_TEST(a_claim_raises_the_epoch),
+		STORE_TEST(only_the_owner_of_the_lease_claims),
 		STORE_TEST(deaths_are_counted_and_waited_after),
 		STORE_TEST(a_move_follows_the_table),
+		STORE_TEST(the_database_knows_every_phase),
 		STORE_TEST(what_workers_count_is_added_up),
 	};
 
