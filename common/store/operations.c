@@ -332,9 +332,7 @@ int store_operation_move_locked(struct db *db, struct operation *op, enum phase 
 {
 	static const char sql[] =
 		"update drover.operation set phase = $4, attempts = 0,"
-		" updated_at = clock_timestamp(),"
-		" reason = case when $5::bool then coalesce(reason, $6) else reason "
-		"end,"
+		" updated_at = clock_timestamp(), reason = $6,"
 		" finished_at = case when $5::bool then clock_timestamp() end"
 		" where id = $1::uuid and epoch = $2::bigint and phase = $3"
 		" and finished_at is null";
@@ -358,7 +356,7 @@ int store_operation_move_locked(struct db *db, struct operation *op, enum phase 
 		why = step->why;
 	count = db_run(db, sql, err, op->id, NUM(op->epoch), phase_name(from),
 		phase_name(to), BOOL_TEXT(phase_is_final(to)),
-		to == PHASE_DONE ? NULL : why);
+		phase_is_final(to) && to != PHASE_DONE ? why : NULL);
 	if (count < 0)
 		return -1;
 	if (count > 0) {
