@@ -352,6 +352,25 @@ static void the_database_knows_every_phase(void **state)
 	}
 }
 
+static void a_note_stays_until_it_goes_on(void **state)
+{
+	struct store *s = *state;
+	struct migration m, old;
+
+	admit_migration(s, "m1", &m);
+	bring_to(s, &m, PHASE_SETTLING);
+	ok(s, store_operation_note(s->db, &m.op, "the backend is away", &s->err));
+	assert_sql(s, "settling|the backend is away",
+		"select phase || '|' || reason from drover.operation");
+	old = m;
+	claim(s, &m);
+	ok(s, store_operation_note(s->db, &old.op, "late news", &s->err));
+	assert_sql(s, "the backend is away", "select reason from drover.operation");
+	bring_to(s, &m, PHASE_DONE);
+	ok(s, store_operation_note(s->db, &m.op, "late news", &s->err));
+	assert_sql(s, "-", "select coalesce(reason, '-') from drover.operation");
+}
+
 static int reason_body(struct db *db, void *arg, struct error *err)
 {
 	return store_operation_reason_locked(db, arg, ERR_MISMATCH, "words", err);
@@ -376,6 +395,77 @@ static void what_workers_count_is_added_up(void **state)
 	assert_notified(s, DONE_CHANNEL, "it's");
 }
 
+/* ---- for parts of other transactions ---- */
+
+static void assert_idle(struct store *s, const char *id, const char *want)
+{
+	struct volume v;
+
+	assert_int_equal(store_volume_get(s->db, id, &v, &s->err), 1);
+	if (want)
+		assert_fails(s, store_volume_idle(s->db, &v, "be painted", &s->err),
+			ERR_INVALID_VOLUME, "%s", want);
+	else
+		assert_int_equal(
+			store_volume_idle(s->db, &v, "be painted", &s->err), 0);
+}
+
+static void unfinished_work_keeps_a_volume_busy(void **state)
+{
+	struct store *s = *state;
+	struct operation op;
+	struct migration m;
+
+	assert_idle(s, s->volume, NULL);
+	admit_migration(s, "m1", &m);
+	bring_to(s, &m, PHASE_COPYING);
+	assert_idle(s, s->volume,
+		"volume 'data' cannot be painted: it is already migrating to "
+		"'" TARGET "'");
+	assert_idle(s, m.temporary_id,
+		"volume 'data' cannot be painted: it is the target of a migration");
+	bring_to(s, &m, PHASE_SETTLING);
+	assert_idle(s, s->volume, NULL);
+	store_reset(state);
+	begin_create(s, &op);
+	assert_idle(
+		s, s->volume, "volume 'data' cannot be painted: it is being created");
+}
+
+static int delete_body(struct db *db, void *arg, struct error *err)
+{
+	static const char sql[] =
+		"select *, name as volume_type, false as encrypted, 0 as snapshots,"
+		" 0 as attachments, 0 as connected, 0 as exports, '' as format,"
+		" '' as created_text from (select v.*, 'fast' as name"
+		" from public.volumes v where v.id = $1) row";
+	struct store *s = arg;
+	AUTO(PQclear) PGresult *rows = NULL;
+	struct volume volume;
+
+	if (db_query(db, sql, &rows, err, s->volume) < 0)
+		return -1;
+	store_volume_from_row(rows, 0, &volume);
+	assert_string_equal(volume.volume_type, "fast");
+	return store_volume_delete_locked(db, &volume, err);
+}
+
+static void deleting_is_part_of_a_transaction(void **state)
+{
+	struct store *s = *state;
+
+	sql(s,
+		"insert into public.quota_usages (project_id, resource, in_use,"
+		" reserved, deleted) values ('project', 'volumes_fast', 5, 0, false)");
+	ok(s, db_transact(s->db, delete_body, s, &s->err));
+	assert_sql(s, "4", "select in_use from public.quota_usages");
+	assert_sql(s, "deleted|t",
+		"select status || '|' || deleted::text::char"
+		" from public.volumes");
+	/* The object is its caller's business. */
+	assert_sql(s, "0", "select count(*) from drover.garbage");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,7 +480,10 @@ int main(void)
 		STORE_TEST(deaths_are_counted_and_waited_after),
 		STORE_TEST(a_move_follows_the_table),
 		STORE_TEST(the_database_knows_every_phase),
+		STORE_TEST(a_note_stays_until_it_goes_on),
 		STORE_TEST(what_workers_count_is_added_up),
+		STORE_TEST(unfinished_work_keeps_a_volume_busy),
+		STORE_TEST(deleting_is_part_of_a_transaction),
 	};
 
 	return STORE_MAIN(tests);
