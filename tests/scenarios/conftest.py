@@ -116,4 +116,4 @@ def pytest_runtest_makereport(item, call):
     cloud = getattr(item, "drover_cloud", None)
     if report.when == "call" and report.failed and cloud:
         for daemon in (cloud.scheduler, cloud.manager):
-            report.sections.append((f"log of {daemon.name}", daemon.log()[-4000:]))
+            report.sections.append((f"log of {daemon.name}", daemon.log()[-1500:]))
