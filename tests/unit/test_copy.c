@@ -522,6 +522,95 @@ static void digests_survive_text(void **state)
 	assert_string_equal(text, "99aa06d3014798d86001c324468d497f");
 }
 
+static void lists_of_digests_survive_text(void **state)
+{
+	struct copy_digest digests[40] = { 0 }, back[40];
+	struct error err;
+	AUTO(free) char *text = NULL;
+
+	digest_of("one", 3, &digests[0]);
+	digest_of("two", 3, &digests[20]);
+	digest_of("two", 3, &digests[21]);
+	assert_int_equal(copy_digests_to_text(digests, 40, &text, &err), 0);
+	assert_int_equal(strlen(text), 3 * 32 + 3 + 3 + 4);
+	memset(back, 0xff, sizeof(back));
+	assert_int_equal(copy_digests_from_text(text, back, 40, &err), 0);
+	assert_memory_equal(back, digests, sizeof(back));
+	assert_int_equal(copy_digests_from_text(text, back, 39, &err), -1);
+	assert_int_equal(copy_digests_from_text(text, back, 41, &err), -1);
+	free(steal(text));
+	assert_int_equal(copy_digests_to_text(digests, 0, &text, &err), 0);
+	assert_string_equal(text, "");
+	assert_int_equal(copy_digests_from_text("", back, 0, &err), 0);
+}
+
+static void what_is_no_list_of_digests_is_refused(void **state)
+{
+	static const char *const texts[] = { "", "z3", "z5", "z4,", ",z4", "z4,z1",
+		"z2,,z2", "z", "z-4", "z4 ", "z0,z4", "z18446744073709551620", "Z4",
+		"z3,99aa06d3014798d86001c324468d497",
+		"z3,99aa06d3014798d86001c324468d497F",
+		"z3,99aa06d3014798d86001c324468d497ff",
+		"z1000000000000000000000000000000000000000" };
+	struct copy_digest digests[4];
+	struct error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		error_clear(&err);
+		if (copy_digests_from_text(texts[i], digests, 4, &err) == 0)
+			fail_msg("'%s' was taken", texts[i]);
+		assert_int_equal(err.code, ERR_INVALID_INPUT);
+	}
+	assert_int_equal(copy_digests_from_text("z4", digests, 4, &err), 0);
+}
+
+static void reading_back_tells_of_every_chunk(void **state)
+{
+	struct fixture *f = *state;
+	struct copy_digest digests[21], expected, none = { 0 };
+	AUTO(free) unsigned char *data = malloc(MIB);
+
+	make_pattern(f, &patterns[4]);
+	memset(digests, 0xff, sizeof(digests));
+	assert_int_equal(
+		copy_read_back(&f->source, MIB, 20 * MIB, digests, 19, &f->err), 0);
+	AUTO(fd) int fd = open(f->source.path, O_RDONLY | O_CLOEXEC);
+	for (uint64_t i = 1; i < 20; i++) {
+		assert_int_equal(pread(fd, data, MIB, (off_t)(i * MIB)), MIB);
+		expected = none;
+		if (!chunk_is_zero(data, MIB))
+			digest_of(data, MIB, &expected);
+		assert_memory_equal(&digests[i - 1], &expected, sizeof(expected));
+	}
+	assert_int_equal(digests[19].bytes[0], 0xff);
+
+	/* Ranges and counts that do not fit. */
+	assert_int_equal(
+		copy_read_back(&f->source, 0, 20 * MIB, digests, 19, &f->err), -1);
+	assert_int_equal(f->err.code, ERR_INVALID_INPUT);
+	assert_int_equal(copy_read_back(&f->source, 512, MIB, digests, 1, &f->err), -1);
+	assert_int_equal(
+		copy_read_back(&f->source, 0, 21 * MIB, digests, 21, &f->err), -1);
+	assert_int_equal(
+		copy_read_back(&f->source, 2 * MIB, MIB, digests, 1, &f->err), -1);
+}
+
+/* The last chunk is cut at the volume's end, whatever the target has behind it. */
+static void reading_back_ends_with_the_range(void **state)
+{
+	struct fixture *f = *state;
+	struct copy_digest digests[3], expected;
+	AUTO(free) unsigned char *data = malloc(MIB);
+
+	make_pattern(f, &patterns[6]);
+	AUTO(fd) int fd = open(f->source.path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(
+		copy_read_back(&f->source, 0, 2 * MIB + 4321, digests, 3, &f->err), 0);
+	assert_int_equal(pread(fd, data, 4321, 2 * MIB), 4321);
+	digest_of(data, 4321, &expected);
+	assert_memory_equal(&digests[2], &expected, sizeof(expected));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -559,6 +648,10 @@ int main(void)
 		TEST(a_clone_of_many_extents_is_walked_to_the_end),
 		TEST(a_full_copy_is_verified_by_reading),
 		cmocka_unit_test(digests_survive_text),
+		cmocka_unit_test(lists_of_digests_survive_text),
+		cmocka_unit_test(what_is_no_list_of_digests_is_refused),
+		TEST(reading_back_tells_of_every_chunk),
+		TEST(reading_back_ends_with_the_range),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
