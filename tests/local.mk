@@ -14,5 +14,6 @@ include tests/scheduler.mk
 include tests/manager.mk
 include tests/harness.mk
 include tests/cli.mk
+include tests/model.mk
 
 check_PROGRAMS += $(integration_tests)

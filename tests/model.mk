@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+# Explores millions of states: optimised, without sanitizers, whatever else is built how.
+# Nothing of common/ but the table of phases, compiled once more.
+check_PROGRAMS += tests/model/check-model
+TESTS += tests/model/check-model
+
+tests_model_check_model_SOURCES = \
+	tests/model/explore.c tests/model/invariants.c tests/model/main.c \
+	tests/model/model.h tests/model/owner.c tests/model/rules.c \
+	tests/model/worker.c tests/model/world.c common/phase.c
+tests_model_check_model_CFLAGS = -std=gnu17 $(WARNING_FLAGS) -O2
+tests_model_check_model_LDFLAGS =
