@@ -281,6 +281,17 @@ static void on_soon(struct ev_loop *ev, ev_timer *watcher, int events)
 	manager_scan(watcher->data);
 }
 
+void manager_look_in(struct manager *manager, double seconds)
+{
+	struct ev_loop *ev = loop_ev(manager->loop);
+
+	if (manager->stopping || ev_timer_remaining(ev, &manager->look) <= seconds)
+		return;
+	ev_timer_stop(ev, &manager->look);
+	ev_timer_set(&manager->look, seconds, manager->settings->periodic_interval);
+	ev_timer_start(ev, &manager->look);
+}
+
 void manager_scan_in(struct manager *manager, double seconds)
 {
 	struct ev_loop *ev = loop_ev(manager->loop);

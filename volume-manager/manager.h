@@ -107,6 +107,8 @@ void manager_start(struct manager *manager);
 
 /* Look for due rows in so many seconds, or earlier if that was asked before. */
 void manager_scan_in(struct manager *manager, double seconds);
+/* Look at the backends in so many seconds, or earlier, and go on periodically. */
+void manager_look_in(struct manager *manager, double seconds);
 /* The one of this backend ("server1@fast" or with a pool), NULL when not ours. */
 struct managed *manager_find(struct manager *manager, const char *address);
 

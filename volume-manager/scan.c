@@ -21,6 +21,8 @@
 #define SHORT_OPERATIONS 4
 /* A request is on its way for as long; then it was lost. */
 #define LOST_SECONDS 60.0
+/* Several pieces of work that end together make one report. */
+#define LOOK_SECONDS 0.2
 
 static int start_operations(
 	struct manager *manager, const struct managed *managed, struct error *err)
@@ -218,6 +220,10 @@ void scan_child_ended(struct manager *manager, const struct child *child, int st
 		log_warning("%s", err.text);
 	if (child->kind == CHILD_EXPORT && !clean)
 		delay = 1.0;
-	if (child->kind != CHILD_STATS)
-		manager_scan_in(manager, delay);
+	if (child->kind == CHILD_STATS)
+		return;
+	manager_scan_in(manager, delay);
+	/* Space was taken or given back: the schedulers should know. */
+	if (child->kind != CHILD_EXPORT)
+		manager_look_in(manager, LOOK_SECONDS);
 }
