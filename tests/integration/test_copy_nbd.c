@@ -609,14 +609,15 @@ static void errors_name_the_offset(void **state)
 	static const struct {
 		const char *const parameters[3];
 		enum error_code code;
-		const char *text;
+		const char *text, *what;
 	} cases[] = {
 		{ { "error-pwrite=EIO", "error-pwrite-rate=100%", NULL }, ERR_IO,
-			"at offset 0: Input/output error" },
+			": Input/output error", "cannot write target 'nbd://" },
 		{ { "error-pwrite=ENOSPC", "error-pwrite-rate=100%", NULL },
-			ERR_NO_SPACE, "at offset 0: No space left on device" },
+			ERR_NO_SPACE, ": No space left on device",
+			"cannot write target 'nbd://" },
 		{ { "error-zero=EPERM", "error-zero-rate=100%", NULL }, ERR_IO,
-			"cannot clear target 'nbd://" },
+			": Operation not permitted", "cannot clear target 'nbd://" },
 	};
 	struct remote_fixture *r = *state;
 	struct fixture *f = &r->copy;
@@ -626,6 +627,9 @@ static void errors_name_the_offset(void **state)
 		make_pattern(f, &patterns[i < 2 ? 1 : 0]);
 		serve(r, options, cases[i].parameters);
 		assert_fails(f, cases[i].code, cases[i].text);
+		/* Of the request that was answered first. */
+		assert_non_null(strstr(f->err.text, cases[i].what));
+		assert_non_null(strstr(f->err.text, "/" EXPORT "' at offset "));
 		stop_server(r);
 	}
 }
