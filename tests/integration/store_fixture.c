@@ -28,6 +28,8 @@ int store_open(void **state)
 	if (PQstatus(s->psql) != CONNECTION_OK)
 		fail_msg("%s", PQerrorMessage(s->psql));
 	PQsetNoticeReceiver(s->psql, ignore_notice, NULL);
+	/* The rows of tests need not survive a crash. */
+	sql(s, "set synchronous_commit = off");
 	*state = s;
 	return 0;
 }
