@@ -263,7 +263,6 @@ const struct option cinder_default_options[] = {
 	I("migration_create_volume_timeout_secs"),
 	I("monkey_patch"),
 	I("monkey_patch_modules"),
-	I("my_ip"),
 	I("no_snapshot_gb_quota"),
 	I("notification_driver"),
 	I("notification_topics"),

@@ -39,6 +39,7 @@ common_libcommon_a_SOURCES += \
 	common/store/migration_list.c common/store/migration_work.c \
 	common/store/migrations.c common/store/migrations.h \
 	common/store/operations.c common/store/operations.h \
+	common/store/remote.c common/store/remote.h \
 	common/store/services.c common/store/services.h \
 	common/store/volumes.c common/store/volumes.h
 common_libcommon_a_SOURCES += common/program.c common/program.h

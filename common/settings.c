@@ -60,6 +60,8 @@ static const struct option default_options[] = {
 		"Zone of new volumes; storage_availability_zone if not set." },
 	{ "volume_name_template", OPTION_STRING, S(volume_name_template), "volume-%s",
 		0, 0, "Name of a volume on its backend, with one %s for its id." },
+	{ "my_ip", OPTION_STRING, S(my_ip), NULL, 0, 0,
+		"this host's address: exports for other hosts listen there" },
 	{ "state_path", OPTION_STRING, S(state_path), "/var/lib/drover", 0, 0,
 		"Directory of what must survive a restart, such as operations' "
 		"locks." },
@@ -123,6 +125,8 @@ static const struct option drover_options[] = {
 		"Seconds after which waiting work is looked for without a notice." },
 	{ "worker_attempts", OPTION_INT, S(worker_attempts), "5", 1, 1000,
 		"Crashes of an operation without progress before it is given up." },
+	{ "nbd_tls", OPTION_BOOL, S(nbd_tls), "true", 0, 0,
+		"encrypt the data of migrations between hosts, each with a key of its own" },
 	{ "nbdkit", OPTION_STRING, S(nbdkit), "nbdkit", 0, 0,
 		"The program that exports volumes to other hosts." },
 };

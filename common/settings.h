@@ -47,6 +47,8 @@ struct settings {
 	double checkpoint_seconds; /* 5 */
 	double rescan_interval; /* 15 s */
 	int64_t worker_attempts; /* crashes without progress before giving up, 5 */
+	char *my_ip; /* [DEFAULT] my_ip: where exports for other hosts listen */
+	bool nbd_tls; /* exports between hosts: TLS with a one-time key */
 	char *nbdkit; /* program, "nbdkit" */
 };
 

@@ -139,7 +139,7 @@ static int choose(const struct move *m, const struct facts *facts,
 		.size_gib = m->volume.size_gib,
 		.target = m->target,
 		.exclude = m->volume.host,
-		.manager = source->drover ? source->owner : NULL,
+		.managed = source->drover,
 	};
 	const struct service *service;
 	struct error reason;

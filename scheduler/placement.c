@@ -61,8 +61,8 @@ static const char *refuse_service(
 		return "is disabled";
 	if (s->frozen)
 		return "is frozen";
-	if (request->manager && strcmp(s->owner, request->manager) != 0)
-		return "belongs to another volume manager";
+	if (request->managed && !s->drover)
+		return "has no drover-volume-manager";
 	if (request->zones && !is_in_zones(request->zones, s->availability_zone))
 		return "is in another availability zone";
 	return NULL;

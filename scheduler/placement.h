@@ -33,7 +33,7 @@ struct placement {
 	bool thick; /* the volume's type asks for thick provisioning */
 	const char *target; /* host@backend#pool, host@backend; NULL: anywhere */
 	const char *exclude; /* the pool where the volume is; NULL: none */
-	const char *manager; /* owner of the leases; NULL: any manager */
+	bool managed; /* only backends of our own volume managers */
 	const char *const *zones; /* availability zones, ends with NULL; NULL: any */
 	const char *backend_name; /* volume_backend_name of its type; NULL: any */
 };

@@ -156,6 +156,11 @@ create table drover.export (
 	kind text not null check (kind in ('attachment', 'migration')),
 	attachment_id varchar(36),
 	peer text not null,
+	-- of a migration's export: whose, and for which epoch of it
+	operation_id uuid references drover.operation,
+	epoch bigint,
+	-- the key of TLS-PSK, hex digits; null: no TLS
+	tls_key text,
 	read_only boolean not null default false,
 	state text not null default 'wanted'
 		check (state in ('wanted', 'open', 'closing', 'closed')),
@@ -180,3 +185,21 @@ create table drover.export (
 create index export_work on drover.export (host) where closed_at is null;
 create unique index export_attachment on drover.export (attachment_id)
 	where closed_at is null and attachment_id is not null;
+
+-- A question of a migration's worker to the host of its target: what does your disk hold in
+-- this range? Answered with digests; the worker removes it.
+create table drover.read_back (
+	id bigint generated always as identity primary key,
+	operation_id uuid not null references drover.operation,
+	epoch bigint not null,
+	volume_id varchar(36) not null,
+	host text not null check (host ~ '^[^@#]+@[^@#]+$'),
+	from_offset bigint not null check (from_offset >= 0),
+	to_offset bigint not null check (to_offset > from_offset),
+	digests text,
+	reason text,
+	created_at timestamptz not null default now(),
+	answered_at timestamptz
+);
+create index read_back_work on drover.read_back (host) where answered_at is null;
+create index read_back_operation on drover.read_back (operation_id);

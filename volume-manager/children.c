@@ -22,6 +22,7 @@ static const char *const kind_names[] = {
 	[CHILD_OPERATION] = "operation",
 	[CHILD_GARBAGE] = "garbage",
 	[CHILD_EXPORT] = "export",
+	[CHILD_READ_BACK] = "read_back",
 	[CHILD_STATS] = "stats",
 };
 

@@ -18,7 +18,10 @@ volume_manager_libwork_a_SOURCES = \
 	volume-manager/work.c volume-manager/work.h \
 	volume-manager/work_export.c \
 	volume-manager/work_garbage.c \
-	volume-manager/work_migrate.c
+	volume-manager/work_job.h \
+	volume-manager/work_migrate.c \
+	volume-manager/work_readback.c \
+	volume-manager/work_remote.c
 
 volume_manager_drover_volume_manager_SOURCES = volume-manager/main.c
 volume_manager_drover_volume_manager_LDADD = volume-manager/libmanager.a \

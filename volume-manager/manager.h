@@ -44,7 +44,13 @@ struct managed {
 	char trouble[ERROR_TEXT_SIZE]; /* why it is not healthy; as logged last */
 };
 
-enum child_kind { CHILD_OPERATION, CHILD_GARBAGE, CHILD_EXPORT, CHILD_STATS };
+enum child_kind {
+	CHILD_OPERATION,
+	CHILD_GARBAGE,
+	CHILD_EXPORT,
+	CHILD_READ_BACK,
+	CHILD_STATS
+};
 
 struct child {
 	struct child *next;

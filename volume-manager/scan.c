@@ -11,6 +11,7 @@
 #include "common/store/garbage.h"
 #include "common/store/migrations.h"
 #include "common/store/operations.h"
+#include "common/store/remote.h"
 #include "volume-manager/manager.h"
 #include "volume-manager/process.h"
 #include "volume-manager/work.h"
@@ -89,6 +90,13 @@ static int start_garbage(
 static int close_export(
 	struct manager *manager, const struct export *export, struct error *err)
 {
+	const struct child *child = child_find(manager, CHILD_EXPORT, export->id);
+
+	/* A migration's export is our child; its end leads here again. */
+	if (child && strcmp(export->kind, "migration") == 0) {
+		kill(child->pid, SIGKILL);
+		return 0;
+	}
 	if (process_is((pid_t) export->pid, export->pid_start, export->boot_id)) {
 		kill((pid_t) export->pid, SIGKILL);
 		manager_scan_in(manager, 0.01);
@@ -144,10 +152,26 @@ static int start_exports(
 	return count < 0 ? -1 : 0;
 }
 
+static int start_read_backs(
+	struct manager *manager, const struct managed *managed, struct error *err)
+{
+	AUTO(free) struct read_back *list = NULL;
+	int count =
+		store_read_back_due(manager->db, managed->settings->host, &list, err);
+
+	for (int i = 0; i < count; i++)
+		if (!child_find(manager, CHILD_READ_BACK, list[i].operation_id) &&
+			child_start(manager, CHILD_READ_BACK, list[i].operation_id,
+				NULL, err) < 0)
+			return -1;
+	return count < 0 ? -1 : 0;
+}
+
 static int scan_backend(
 	struct manager *manager, struct managed *managed, struct error *err)
 {
 	if (start_exports(manager, managed, err) < 0 ||
+		start_read_backs(manager, managed, err) < 0 ||
 		start_operations(manager, managed, err) < 0 ||
 		start_garbage(manager, managed, err) < 0)
 		return -1;
@@ -224,6 +248,6 @@ void scan_child_ended(struct manager *manager, const struct child *child, int st
 		return;
 	manager_scan_in(manager, delay);
 	/* Space was taken or given back: the schedulers should know. */
-	if (child->kind != CHILD_EXPORT)
+	if (child->kind == CHILD_OPERATION || child->kind == CHILD_GARBAGE)
 		manager_look_in(manager, LOOK_SECONDS);
 }

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,31 +17,76 @@
 #include "common/log.h"
 #include "common/store/exports.h"
 #include "volume-manager/process.h"
-#include "volume-manager/work.h"
+#include "volume-manager/work_job.h"
 
+DEFINE_AUTO(struct addrinfo *, freeaddrinfo)
+
+/* Attachments are for this host; what other hosts write to listens on my_ip. */
 #define LISTEN_ADDRESS "127.0.0.1"
+
+static bool is_migration(const struct export *export)
+{
+	return strcmp(export->kind, "migration") == 0;
+}
 
 /* port 0: any. The port of an export that is started again is kept, so that its clients
  * find it. */
-static int listen_on(int64_t port, int *out, struct export *export, struct error *err)
+static int listen_on(const char *host, int64_t port, int *out, struct export *export,
+	struct error *err)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET,
-		.sin_port = htons((uint16_t)port) };
-	socklen_t length = sizeof(address);
-	int yes = 1;
-	AUTO(fd) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char service[24];
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE };
+	AUTO(freeaddrinfo) struct addrinfo *address = NULL;
+	struct sockaddr_storage bound;
+	socklen_t length = sizeof(bound);
+	int yes = 1, rc;
+	AUTO(fd) int fd = -1;
 
-	inet_pton(AF_INET, LISTEN_ADDRESS, &address.sin_addr);
+	snprintf(service, sizeof(service), "%lld", (long long)port);
+	rc = getaddrinfo(host, service, &hints, &address);
+	if (rc != 0)
+		return error_set(err, ERR_CONFIG, "cannot listen on my_ip '%s': %s",
+			host, gai_strerror(rc));
+	fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
-		bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		bind(fd, address->ai_addr, address->ai_addrlen) < 0 ||
 		listen(fd, 64) < 0 ||
-		getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+		getsockname(fd, (struct sockaddr *)&bound, &length) < 0)
 		return error_set_errno(err, ERR_IO, "cannot listen on %s port %lld",
-			LISTEN_ADDRESS, (long long)port);
-	export->port = ntohs(address.sin_port);
-	snprintf(export->address, sizeof(export->address), "%s", LISTEN_ADDRESS);
+			host, (long long)port);
+	/* The port is at the same place for both families. */
+	export->port = ntohs(((struct sockaddr_in *)&bound)->sin_port);
+	text_copy(export->address, sizeof(export->address), host);
 	*out = steal_fd(&fd);
 	return 0;
+}
+
+/* The address that packets to others leave from; nothing is sent. */
+static void find_my_ip(char *out, size_t size)
+{
+	struct sockaddr_in other = { .sin_family = AF_INET, .sin_port = htons(9) };
+	struct sockaddr_in mine;
+	socklen_t length = sizeof(mine);
+	AUTO(fd) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	inet_pton(AF_INET, "192.0.2.1", &other.sin_addr);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&other, sizeof(other)) < 0 ||
+		getsockname(fd, (struct sockaddr *)&mine, &length) < 0 ||
+		!inet_ntop(AF_INET, &mine.sin_addr, out, (socklen_t)size))
+		snprintf(out, size, LISTEN_ADDRESS);
+}
+
+static int open_socket(
+	struct work *work, struct export *export, int *fd, struct error *err)
+{
+	char host[64] = LISTEN_ADDRESS;
+
+	if (is_migration(export) && work->settings->my_ip)
+		text_copy(host, sizeof(host), work->settings->my_ip);
+	else if (is_migration(export))
+		find_my_ip(host, sizeof(host));
+	return listen_on(host, export->port, fd, export, err);
 }
 
 static int find_path(struct work *work, const struct export *export,
@@ -65,6 +111,17 @@ static int find_path(struct work *work, const struct export *export,
 	return backend_endpoint(backend, object.name, &id, out, err);
 }
 
+static int write_psk(const char *path, const char *key, struct error *err)
+{
+	AUTO(fd) int fd = -1;
+
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || dprintf(fd, "%s:%s\n", EXPORT_PSK_USER, key) < 0)
+		return error_set_errno(err, ERR_IO, "cannot write the key '%s'", path);
+	return 0;
+}
+
 /* Only returns when exec failed. */
 static int become_nbdkit(struct work *work, const struct export *export,
 	const struct endpoint *endpoint, int fd, struct error *err)
@@ -73,15 +130,27 @@ static int become_nbdkit(struct work *work, const struct export *export,
 	AUTO(free) char *file = text_format("file=%s", endpoint->path);
 	AUTO(free) char *name = text_format("exportname=%s", export->id);
 	char pid[24];
+	AUTO(free)
+	char *psk = text_format("--tls-psk=%s/operations/%s.psk",
+		work->settings->state_path, export->id);
 	const char *argv[16];
 	unsigned n = 0;
 
-	if (!file || !name)
+	if (!file || !name || !psk)
 		return error_no_memory(err);
+	if (export->tls_key[0] &&
+		write_psk(psk + strlen("--tls-psk="), export->tls_key, err) < 0)
+		return -1;
 	argv[n++] = nbdkit;
 	argv[n++] = "--foreground";
 	if (export->read_only)
 		argv[n++] = "--readonly";
+	if (is_migration(export))
+		argv[n++] = "--exit-with-parent";
+	if (export->tls_key[0]) {
+		argv[n++] = "--tls=require";
+		argv[n++] = psk;
+	}
 	argv[n++] = "--filter=exportname";
 	argv[n++] = "file";
 	argv[n++] = file;
@@ -133,7 +202,7 @@ static int serve(
 		return wanted;
 	read = *export;
 	if (find_path(work, export, &endpoint, err) < 0 ||
-		listen_on(export->port, &fd, export, err) < 0)
+		open_socket(work, export, &fd, err) < 0)
 		return -1;
 	export->pid = getpid();
 	export->pid_start = process_start_time(getpid());
@@ -149,29 +218,45 @@ static int serve(
 	if (write(report, "", 1) < 0)
 		log_warning("the process that started this one is gone");
 	close(report);
-	while (getppid() == parent)
+	while (!is_migration(export) && getppid() == parent)
 		nanosleep(&nap, NULL);
 	fcntl(work->lock_fd, F_SETFD, 0);
 	return become_nbdkit(work, export, &endpoint, fd, err);
 }
 
-static void __attribute__((noreturn))
-stay(struct work *work, struct export *export, int report)
+static int failed(struct work *work, struct export *export, const struct error *why)
 {
-	struct error err, ignored;
+	struct error ignored;
 
-	setsid();
-	if (serve(work, export, report, &err) == 0)
-		_exit(WORK_DONE);
-	log_error("cannot export volume '%s': %s", export->volume_id, err.text);
+	log_error("cannot export volume '%s': %s", export->volume_id, why->text);
 	/* A new one has failed, and one whose volume is gone; one that was open before is
 	 * tried again by the manager. */
 	if (!work_stopping(work) &&
 		(strcmp(export->state, "wanted") == 0 ||
-			err.code == ERR_VOLUME_NOT_FOUND) &&
-		store_export_closed(work->db, export->id, err.text, &ignored) < 0)
+			why->code == ERR_VOLUME_NOT_FOUND) &&
+		store_export_closed(work->db, export->id, why->text, &ignored) < 0)
 		log_error("%s", ignored.text);
-	_exit(WORK_FAILED);
+	return WORK_FAILED;
+}
+
+static int serve_migration(struct work *work, struct export *export, int report)
+{
+	struct error err;
+
+	if (serve(work, export, report, &err) == 0)
+		return WORK_DONE;
+	return failed(work, export, &err);
+}
+
+static void __attribute__((noreturn))
+stay(struct work *work, struct export *export, int report)
+{
+	struct error err;
+
+	setsid();
+	if (serve(work, export, report, &err) == 0)
+		_exit(WORK_DONE);
+	_exit(failed(work, export, &err));
 }
 
 /* Did the process that stays write that it is open? */
@@ -201,6 +286,12 @@ int work_export(struct work *work, const char *id)
 		(strcmp(export.state, "wanted") != 0 &&
 			strcmp(export.state, "open") != 0))
 		return WORK_DONE;
+	/* A migration's export ends with the manager. */
+	if (is_migration(&export)) {
+		AUTO(fd) int nobody = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+		return serve_migration(work, &export, nobody);
+	}
 	if (pipe2(report, O_CLOEXEC) < 0)
 		return log_error("cannot make a pipe: %s", strerror(errno)),
 		       WORK_FAILED;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A migration between two backends of this host: each phase's work. */
+/* A migration: each phase's work. What the target does when it is on another host is in
+ * work_remote.c. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -7,17 +8,11 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/store/migrations.h"
+#include "common/store/remote.h"
 #include "copy/copy.h"
-#include "volume-manager/work.h"
+#include "volume-manager/work_job.h"
 
 #define EXPORT_CLOSE_SECONDS 30.0
-
-struct job {
-	struct work *work;
-	struct migration m;
-	struct backend *source, *target;
-	struct object_row source_object, target_object;
-};
 
 static void job_clear(struct job *job)
 {
@@ -35,7 +30,7 @@ static int open_backends(struct job *job, struct error *err)
 	if (!job->source &&
 		work_backend_open(work, job->m.source, &job->source, err) < 0)
 		return error_context(err, "source");
-	if (!job->target &&
+	if (!job->remote && !job->target &&
 		work_backend_open(work, job->m.target, &job->target, err) < 0)
 		return error_context(err, "target");
 	return 0;
@@ -48,8 +43,9 @@ static int find_objects(struct job *job, struct error *err)
 	if (work_find_object(job->work, job->source, job->m.source_name_id,
 		    &job->source_object, err) < 0)
 		return error_context(err, "source");
-	if (work_find_object(job->work, job->target, job->m.temporary_id,
-		    &job->target_object, err) < 0)
+	if (!job->remote &&
+		work_find_object(job->work, job->target, job->m.temporary_id,
+			&job->target_object, err) < 0)
 		return error_context(err, "target");
 	return 0;
 }
@@ -77,7 +73,8 @@ static const char *choose_route(struct job *job)
 	struct backend_stats source, target;
 	struct error err;
 
-	if (job->m.force_host_copy || backend_stats(job->source, &source, &err) < 0 ||
+	if (job->remote || job->m.force_host_copy ||
+		backend_stats(job->source, &source, &err) < 0 ||
 		backend_stats(job->target, &target, &err) < 0)
 		return "copy";
 	return source.location[0] && strcmp(source.location, target.location) == 0
@@ -105,14 +102,17 @@ static int make_target(struct job *job, struct error *err)
 	if (open_backends(job, err) < 0 ||
 		fault_point("migrate.preparing.named", err) < 0)
 		return -1;
-	if (check_pool(job, err) < 0)
+	if (!job->remote && check_pool(job, err) < 0)
 		return -1;
 	/* A source that cannot be found is known before anything is made. */
 	if (work_find_object(work, job->source, job->m.source_name_id,
 		    &job->source_object, err) < 0)
 		return error_context(err, "source");
-	if (work_make_object(work, job->target, job->m.temporary_id,
-		    (uint64_t)job->m.size_bytes, &job->target_object, err) < 0)
+	if (job->remote && remote_make_target(job, err) < 0)
+		return -1;
+	if (!job->remote &&
+		work_make_object(work, job->target, job->m.temporary_id,
+			(uint64_t)job->m.size_bytes, &job->target_object, err) < 0)
 		return error_context(err, "target");
 	if (fault_point("migrate.preparing.made", err) < 0)
 		return -1;
@@ -150,6 +150,7 @@ static int on_checkpoint(
 		err);
 }
 
+/* target NULL: on another host. */
 static int copy_bytes(struct job *job, const struct endpoint *source,
 	const struct endpoint *target, struct copy_result *result, struct error *err)
 {
@@ -168,6 +169,8 @@ static int copy_bytes(struct job *job, const struct endpoint *source,
 	int route, done;
 
 	snprintf(options.chain_start, sizeof(options.chain_start), "%s", job->m.digest);
+	if (!target)
+		return remote_copy(job, source, &options, result, err);
 	if (strcmp(job->m.route, "driver") == 0) {
 		done = backend_clone(job->target, source, target, err);
 		if (done < 0 || fault_point("migrate.cloned", err) < 0)
@@ -192,9 +195,11 @@ static int copy(struct job *job, struct error *err)
 	if (find_objects(job, err) < 0 || fault_point("migrate.copying", err) < 0)
 		return -1;
 	if (endpoint_of(job->source, &job->source_object, &source, err) < 0 ||
-		endpoint_of(job->target, &job->target_object, &target, err) < 0)
+		(!job->remote &&
+			endpoint_of(job->target, &job->target_object, &target, err) <
+				0))
 		return -1;
-	if (copy_bytes(job, &source, &target, &result, err) < 0)
+	if (copy_bytes(job, &source, job->remote ? NULL : &target, &result, err) < 0)
 		return -1;
 	job->m.copied = (int64_t)result.copied;
 	job->m.skipped = (int64_t)result.skipped;
@@ -399,6 +404,10 @@ int work_migrate(struct work *work, struct operation *op)
 			(long long)job.m.op.attempts, phase_name(job.m.op.phase));
 		return take_back(&job, &err);
 	}
+	int remote = work_sure(work, store_remote_is(work->db, &job.m, &err), &err);
+	if (remote < 0)
+		return after_failure(&job, &err);
+	job.remote = remote;
 	status = run_all(&job);
 	job_clear(&job);
 	return status;

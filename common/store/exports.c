@@ -16,7 +16,7 @@ void export_uri(const struct export *export, char out[EXPORT_URI_SIZE])
 
 #define COLUMNS \
 	"id, volume_id, host, kind, attachment_id, peer, state, address, error," \
-	" reply_queue, reply_id, read_only, pid, pid_start, boot_id, port," \
+	" reply_queue, reply_id, read_only, pid, pid_start, boot_id, port, tls_key," \
 	" to_char(created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS') as created_text"
 
 #define COPY(field, column) \
@@ -37,6 +37,7 @@ static void export_from_row(const PGresult *rows, int row, struct export *out)
 	COPY(reply_queue, "reply_queue");
 	COPY(reply_id, "reply_id");
 	COPY(boot_id, "boot_id");
+	COPY(tls_key, "tls_key");
 	COPY(created_at, "created_text");
 	out->read_only = row_bool(rows, row, "read_only");
 	out->pid = row_int(rows, row, "pid");

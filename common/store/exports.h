@@ -26,6 +26,7 @@ struct export
 	char reply_queue[128], reply_id[64];
 	char created_at[40];
 	bool read_only;
+	char tls_key[80]; /* empty: no TLS */
 	char boot_id[40]; /* of the machine's run that pid and pid_start belong to */
 	int64_t pid, pid_start, port;
 };

@@ -62,7 +62,8 @@ int store_garbage_add_volume_locked(struct db *db, const struct volume *volume,
 		" from (select 1) one left join drover.object o"
 		"  on o.host = $1 and o.volume_id = $2"
 		" on conflict (host, name) where removed_at is null do update set"
-		" identity = excluded.identity, by_name = excluded.by_name,"
+		" identity = coalesce(drover.garbage.identity, excluded.identity),"
+		" by_name = drover.garbage.by_name and excluded.by_name,"
 		" operation_id = excluded.operation_id, reason = excluded.reason,"
 		" remove_after = greatest(drover.garbage.remove_after,"
 		"  excluded.remove_after), not_before = now()";

@@ -308,14 +308,20 @@ int store_migration_exports_closed(
 	static const char close[] =
 		"update drover.export set state = 'closing'"
 		" where volume_id in ($1, $2) and kind = 'migration'"
-		" and state in ('wanted', 'open')";
+		" and state in ('wanted', 'open') returning host";
 	static const char open[] = "select 1 from drover.export where volume_id in"
 				   " ($1, $2) and closed_at is null limit 1";
+	AUTO(PQclear) PGresult *closing = NULL;
 	AUTO(PQclear) PGresult *rows = NULL;
-	int count;
+	int count =
+		db_query(db, close, &closing, err, m->op.volume_id, m->temporary_id);
 
-	if (db_run(db, close, err, m->op.volume_id, m->temporary_id) < 0)
+	if (count < 0)
 		return -1;
+	for (int i = 0; i < count; i++)
+		if (store_notify(db, WORK_CHANNEL, row_text(closing, i, "host"), err) <
+			0)
+			return -1;
 	count = db_query(db, open, &rows, err, m->op.volume_id, m->temporary_id);
 	return count < 0 ? -1 : count == 0;
 }
@@ -475,12 +481,30 @@ static int release_source(
 		BOOL_TEXT(keep_result));
 }
 
+/* The target's manager may be about to make T, or serve it: that ends. Its worker finds
+ * itself fenced. */
+static int stop_remote(struct db *db, const struct migration *m, struct error *err)
+{
+	static const char creation[] =
+		"update drover.operation set phase = 'cancelled', epoch = epoch + 1,"
+		" finished_at = clock_timestamp(), reason = 'the migration was taken back'"
+		" where volume_id = $1 and kind = 'create_volume'"
+		" and finished_at is null";
+	static const char questions[] =
+		"delete from drover.read_back where operation_id = $1::uuid";
+
+	if (db_run(db, creation, err, m->temporary_id) < 0 ||
+		db_run(db, questions, err, m->op.id) < 0)
+		return -1;
+	return store_migration_exports_closed(db, m, err) < 0 ? -1 : 0;
+}
+
 static int drop_temporary(struct db *db, const struct migration *m,
 	const struct volume *temporary, struct error *err)
 {
 	struct address address;
 
-	if (address_parse(m->target, &address, err) < 0)
+	if (address_parse(m->target, &address, err) < 0 || stop_remote(db, m, err) < 0)
 		return -1;
 	if (store_garbage_add_volume_locked(db, temporary, address.backend, m->op.id, 0,
 		    "target of a migration that was taken back", err) < 0)

@@ -249,7 +249,7 @@ static int lock_target(struct db *db, const char *target, struct error *err)
 	return db_query(db, sql, &rows, err, target) < 0 ? -1 : 0;
 }
 
-/* Both backends must belong to one manager: its worker reaches both storages. */
+/* Both backends need a manager of ours. */
 static int check_manager(struct db *db, const struct address *source,
 	const struct address *target, double down_time, struct error *err)
 {
@@ -262,11 +262,10 @@ static int check_manager(struct db *db, const struct address *source,
 		return error_set(err, ERR_INVALID_HOST,
 			"no drover-volume-manager runs the volume's own backend '%s'",
 			source->backend);
-	if (!to.drover || strcmp(from.owner, to.owner) != 0)
+	if (!to.drover)
 		return error_set(err, ERR_INVALID_HOST,
-			"target '%s' is not in the enabled_backends of the manager of "
-			"'%s': volumes move between backends of one manager",
-			target->backend, source->backend);
+			"no drover-volume-manager runs the target '%s'",
+			target->backend);
 	return 0;
 }
 

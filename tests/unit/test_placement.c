@@ -665,9 +665,12 @@ static void manager_zone_type_and_driver_are_filters(void **state)
 {
 	struct fixture *f = *state;
 	const char *const zones[] = { "mars", "far", NULL };
-	struct placement request = { .size_gib = 1, .manager = "two" };
+	struct placement request = { .size_gib = 1, .managed = true };
 
+	/* All but the last are a Python manager's. */
+	f->services[0].drover = f->services[1].drover = false;
 	assert_chosen(f, &request, "k@far#b");
+	f->services[0].drover = f->services[1].drover = true;
 	request = (struct placement) { .size_gib = 1, .zones = zones };
 	assert_chosen(f, &request, "k@far#b");
 	request = (struct placement) { .size_gib = 1, .backend_name = "big" };

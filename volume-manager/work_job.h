@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* work_job.h - a migration in its worker; between work_migrate.c and work_remote.c. */
+#ifndef VOLUME_MANAGER_WORK_JOB_H
+#define VOLUME_MANAGER_WORK_JOB_H
+
+#include <stdbool.h>
+
+#include "common/store/migrations.h"
+#include "copy/copy.h"
+#include "volume-manager/work.h"
+
+/* The name of the only identity in the key files of exports. */
+#define EXPORT_PSK_USER "drover"
+
+struct asker;
+
+struct job {
+	struct work *work;
+	struct migration m;
+	bool remote; /* the target belongs to another manager */
+	struct backend *source;
+	struct backend *target; /* NULL when remote */
+	struct object_row source_object, target_object;
+	struct asker *asker; /* of work_remote.c, while it copies */
+};
+
+/* Have T made on the other host; returns when it is there. */
+int remote_make_target(struct job *job, struct error *err);
+/* Have T exported, copy, and have it read back; begins again from the checkpoint when the
+ * connection was lost. options has the callbacks and sizes. */
+int remote_copy(struct job *job, const struct endpoint *source,
+	struct copy_options *options, struct copy_result *result, struct error *err);
+
+#endif

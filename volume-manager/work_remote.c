@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The target is on another host: T is made, exported and read back by its manager, asked
+ * for by rows; the bytes go there over NBD. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/store/remote.h"
+#include "volume-manager/work_job.h"
+
+/* How long the target's manager may be silent before the migration is taken back. */
+#define SILENCE_SECONDS 60.0
+/* Copies that are begun again without a checkpoint in between. */
+#define COPY_TRIES 5
+#define KEY_BYTES 32
+
+static void nap_ms(unsigned ms)
+{
+	const struct timespec nap = { .tv_sec = ms / 1000,
+		.tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&nap, NULL);
+}
+
+/* Waiting for the target: bounded by its silence, ended by a stop. */
+struct patience {
+	struct job *job;
+	double alive_at, look_at;
+};
+
+static void patience_init(struct patience *p, struct job *job)
+{
+	*p = (struct patience) { job, clock_seconds(), 0 };
+}
+
+static int patience_wait(struct patience *p, const char *for_what, struct error *err)
+{
+	struct work *work = p->job->work;
+	double now = clock_seconds();
+	int alive;
+
+	if (work_stopping(work))
+		return work_stop_error(err);
+	if (now >= p->look_at) {
+		p->look_at = now + 1.0;
+		alive = work_sure(
+			work, store_remote_alive(work->db, p->job->m.target, err), err);
+		if (alive < 0)
+			return -1;
+		if (alive)
+			p->alive_at = now;
+	}
+	if (now - p->alive_at > SILENCE_SECONDS)
+		return error_set(err, ERR_TIMEOUT,
+			"target: the manager of '%s' has been silent for %.0f s while %s",
+			p->job->m.target, SILENCE_SECONDS, for_what);
+	nap_ms(10);
+	return 0;
+}
+
+int remote_make_target(struct job *job, struct error *err)
+{
+	struct work *work = job->work;
+	struct patience patience;
+	int made;
+
+	if (work_sure(work, store_remote_create(work->db, &job->m, err), err) < 0)
+		return -1;
+	patience_init(&patience, job);
+	while ((made = work_sure(
+			work, store_remote_created(work->db, &job->m, err), err)) == 0)
+		if (patience_wait(&patience, "the temporary volume was made", err) < 0)
+			return -1;
+	return made < 0 ? -1 : 0;
+}
+
+/* ---- the export ---- */
+
+static int make_key(char hex[2 * KEY_BYTES + 1], struct error *err)
+{
+	unsigned char bytes[KEY_BYTES];
+
+	if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+		return error_set_errno(err, ERR_IO, "cannot make a key");
+	for (unsigned i = 0; i < KEY_BYTES; i++)
+		snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+	return 0;
+}
+
+static int wait_for_export(struct job *job, struct export *export, struct error *err)
+{
+	const char *peer = job->work->settings->host;
+	struct work *work = job->work;
+	char key[2 * KEY_BYTES + 1] = "";
+	struct patience patience;
+	int found;
+
+	if (work->settings->nbd_tls && make_key(key, err) < 0)
+		return -1;
+	patience_init(&patience, job);
+	for (;;) {
+		found = work_sure(work,
+			store_remote_export(work->db, &job->m, peer, key, export, err),
+			err);
+		if (found < 0)
+			return -1;
+		if (found && strcmp(export->state, "open") == 0)
+			return 0;
+		if (patience_wait(&patience, "it was exported", err) < 0)
+			return -1;
+	}
+}
+
+static int write_psk(struct job *job, const struct export *export, const char *path,
+	struct error *err)
+{
+	AUTO(fd) int fd = -1;
+
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || dprintf(fd, "%s:%s\n", EXPORT_PSK_USER, export->tls_key) < 0)
+		return error_set_errno(err, ERR_IO, "cannot write the key '%s'", path);
+	return 0;
+}
+
+static int endpoint_of_export(struct job *job, const struct export *export,
+	struct endpoint *out, struct error *err)
+{
+	memset(out, 0, sizeof(*out));
+	text_copy(out->nbd.host, sizeof(out->nbd.host), export->address);
+	text_copy(out->nbd.export, sizeof(out->nbd.export), export->id);
+	out->nbd.port = (uint16_t) export->port;
+	out->zero_when_new = true;
+	if (!export->tls_key[0])
+		return 0;
+	text_copy(out->nbd.username, sizeof(out->nbd.username), EXPORT_PSK_USER);
+	snprintf(out->nbd.psk_path, sizeof(out->nbd.psk_path), "%s/operations/%s.psk",
+		job->work->settings->state_path, job->m.op.id);
+	return write_psk(job, export, out->nbd.psk_path, err);
+}
+
+/* ---- reading back ---- */
+
+/* In a thread of the copy, with a connection to the database of its own. */
+struct asker {
+	struct job *job;
+	struct db *db;
+	volatile bool stop;
+};
+
+static void on_read_back_stop(void *arg)
+{
+	struct job *job = arg;
+
+	job->asker->stop = true;
+}
+
+static int answer_of(struct asker *asker, int64_t id, char **text, struct error *err)
+{
+	double silent_since = clock_seconds(), look_at = silent_since + 1.0;
+	int answered;
+
+	for (;;) {
+		answered = store_read_back_take(asker->db, id, text, err);
+		if (answered > 0 || (answered < 0 && err->code != ERR_DB_UNAVAILABLE))
+			return answered;
+		if (asker->stop || work_stopping(asker->job->work))
+			return work_stop_error(err);
+		if (answered == 0 && clock_seconds() > look_at) {
+			look_at = clock_seconds() + 1.0;
+			if (store_remote_alive(asker->db, asker->job->m.target, err) >
+				0)
+				silent_since = clock_seconds();
+		}
+		if (clock_seconds() - silent_since > SILENCE_SECONDS)
+			return error_set(err, ERR_TIMEOUT,
+				"target: its manager has not read back for %.0f s",
+				SILENCE_SECONDS);
+		nap_ms(answered < 0 ? 200 : 5);
+	}
+}
+
+static int on_read_back(void *arg, uint64_t from, uint64_t to,
+	struct copy_digest *digests, size_t count, struct error *err)
+{
+	struct job *job = arg;
+	struct asker *asker = job->asker;
+	AUTO(free) char *text = NULL;
+	int64_t id;
+
+	while (store_read_back_ask(
+		       asker->db, &job->m, (int64_t)from, (int64_t)to, &id, err) < 0) {
+		if ((err->code != ERR_DB_UNAVAILABLE && err->code != ERR_DB_UNKNOWN) ||
+			asker->stop || work_stopping(job->work))
+			return -1;
+		nap_ms(200);
+	}
+	if (answer_of(asker, id, &text, err) < 0)
+		return -1;
+	return copy_digests_from_text(text, digests, count, err);
+}
+
+/* ---- the copy ---- */
+
+static int copy_once(struct job *job, const struct endpoint *source,
+	struct copy_options *options, struct copy_result *result, struct error *err)
+{
+	struct asker asker = { .job = job };
+	struct endpoint target;
+	struct export export;
+	int done;
+
+	if (wait_for_export(job, &export, err) < 0 ||
+		endpoint_of_export(job, &export, &target, err) < 0 ||
+		db_new(job->work->settings->conninfo, "drover-worker", &asker.db, err) <
+			0)
+		return -1;
+	options->start = (uint64_t)job->m.checkpoint;
+	snprintf(options->chain_start, sizeof(options->chain_start), "%s",
+		job->m.digest);
+	job->asker = &asker;
+	options->read_back = on_read_back;
+	options->read_back_stop = on_read_back_stop;
+	done = copy_run(source, &target, options, result, err);
+	job->asker = NULL;
+	db_free(asker.db);
+	if (target.nbd.psk_path[0])
+		unlink(target.nbd.psk_path);
+	return done;
+}
+
+/* The connection, the export or the other manager may come back. */
+static bool may_come_back(const struct error *err)
+{
+	return strncmp(err->text, "source", 6) != 0 &&
+		(err->code == ERR_IO || err->code == ERR_TIMEOUT);
+}
+
+int remote_copy(struct job *job, const struct endpoint *source,
+	struct copy_options *options, struct copy_result *result, struct error *err)
+{
+	struct work *work = job->work;
+	int64_t before = job->m.checkpoint;
+	unsigned tries = 0;
+
+	while (copy_once(job, source, options, result, err) < 0) {
+		if (work_stopping(work) || !may_come_back(err))
+			return -1;
+		tries = job->m.checkpoint > before ? 1 : tries + 1;
+		before = job->m.checkpoint;
+		if (tries >= COPY_TRIES)
+			return -1;
+		log_warning("the copy begins again at offset %lld: %s",
+			(long long)before, err->text);
+		options->target_is_new = false;
+		struct error ignored;
+		if (store_remote_unexport(work->db, &job->m, &ignored) < 0)
+			log_debug("%s", ignored.text);
+		nap_ms(500);
+	}
+	return 0;
+}
