@@ -53,7 +53,7 @@ REFUSED = [
     ("already there", "server1@fast#fast", ["already"]),
     ("already there without pool", "server1@fast", ["already"]),
     ("unknown host", "nowhere@none#none", ["nowhere@none"]),
-    ("unknown pool", "server1@slow#other", ["server1@slow#other"]),
+    ("unknown pool", "server1@slow#other", ["server1@slow#other", "no pool 'other'"]),
     ("unknown backend", "server1@other", ["server1@other"]),
     ("down", "server9@far#far", ["server9@far"]),
     ("disabled", "server1@slow#slow", ["disabled"]),
