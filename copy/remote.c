@@ -78,9 +78,14 @@ static int on_answer(void *arg, int *error)
 	struct remote_request *request = arg;
 	struct remote *remote = request->remote;
 
-	if (*error == 0)
+	if (*error == 0) {
 		remote->answered = clock_seconds();
-	else if (!remote->error.code && *error != ENOTCONN && *error != ESHUTDOWN) {
+	} else if (*error == ENOTCONN || *error == ESHUTDOWN) {
+		/* From libnbd when the connection ended, which knows better why; or from a
+		 * server that is asked to end and goes on answering so. */
+		remote->refused = *error;
+		remote->refused_offset = request->offset;
+	} else if (!remote->error.code) {
 		errno = *error;
 		error_set_errno(&remote->error, ERR_IO,
 			"cannot %s %s '%s' at offset %" PRIu64, request->what,
@@ -240,6 +245,12 @@ static int serve_all(struct remote *remote, const struct pollfd *fds, struct err
 
 		if (!remote->error.code && (failed || !is_open(connection)))
 			lost(remote, offset, &remote->error);
+	}
+	if (!remote->error.code && remote->refused) {
+		errno = remote->refused;
+		error_set_errno(&remote->error, ERR_IO,
+			"%s '%s' is ending at offset %" PRIu64, remote->role,
+			remote->name, remote->refused_offset);
 	}
 	if (!remote->error.code)
 		return 0;

@@ -52,6 +52,8 @@ struct remote {
 	unsigned used; /* requests that are not answered */
 	double answered; /* clock_seconds() of the last answer, or of the first request */
 	double polled; /* when remote_poll() returned last */
+	int refused; /* errno of requests that an ending server did not carry out */
+	uint64_t refused_offset;
 	struct error error; /* what ended it */
 };
 

@@ -17,6 +17,7 @@ EXTRA_DIST += \
 	tests/scenarios/test_config.py \
 	tests/scenarios/test_crash.py \
 	tests/scenarios/test_damage.py \
+	tests/scenarios/test_hosts.py \
 	tests/scenarios/test_migrate.py \
 	tests/scenarios/test_refusals.py \
 	tests/scenarios/test_wire.py \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The files that workers lock: state_path/operations/NAME.lock. A worker removes its own
- * when its work is over; a killed one leaves it behind. */
+ * when its work is over; a killed one leaves it behind. NAME.psk beside it is the key of a
+ * connection between hosts. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
@@ -35,9 +36,12 @@ void locks_forget(struct manager *manager, const char *name)
 {
 	AUTO(fd) int directory = open_directory(manager);
 	AUTO(free) char *file = text_format("%s.lock", name);
+	AUTO(free) char *key = text_format("%s.psk", name);
 
-	if (directory >= 0 && file)
-		remove_free(directory, file);
+	if (directory < 0 || !file || !key)
+		return;
+	unlinkat(directory, key, 0);
+	remove_free(directory, file);
 }
 
 void locks_sweep(struct manager *manager)
@@ -49,9 +53,12 @@ void locks_sweep(struct manager *manager)
 	if (!dir && directory >= 0)
 		close(directory);
 	while (dir && (entry = readdir(dir))) {
-		size_t length = strlen(entry->d_name);
+		const char *ending = strrchr(entry->d_name, '.');
 
-		if (length > 5 && strcmp(entry->d_name + length - 5, ".lock") == 0)
+		if (ending && strcmp(ending, ".lock") == 0)
 			remove_free(dirfd(dir), entry->d_name);
+		/* Who used it has ended with the manager. */
+		if (ending && strcmp(ending, ".psk") == 0)
+			unlinkat(dirfd(dir), entry->d_name, 0);
 	}
 }

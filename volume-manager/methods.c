@@ -266,7 +266,8 @@ static int check_pool(struct manager *manager, const char *target, struct error 
 	if (address_parse(target, &address, err) < 0)
 		return -1;
 	managed = manager_find(manager, target);
-	if (!managed ||
+	/* Without a pool the admission says what is missing. */
+	if (!managed || !address.pool[0] ||
 		strcmp(managed->settings->volume_backend_name, address.pool) == 0)
 		return 0;
 	return error_set(err, ERR_INVALID_HOST, "backend '%s' has no pool '%s'",

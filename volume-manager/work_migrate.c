@@ -23,6 +23,11 @@ static void job_clear(struct job *job)
 	job->source = job->target = NULL;
 }
 
+static void auto_job_clear(struct job *job)
+{
+	job_clear(job);
+}
+
 static int open_backends(struct job *job, struct error *err)
 {
 	struct work *work = job->work;
@@ -386,9 +391,8 @@ static int run_all(struct job *job)
 
 int work_migrate(struct work *work, struct operation *op)
 {
-	struct job job = { .work = work };
+	AUTO(job_clear) struct job job = { .work = work };
 	struct error err;
-	int status = WORK_FAILED;
 
 	if (work_sure(work, store_migration_get(work->db, op->id, &job.m, &err),
 		    &err) <= 0)
@@ -404,11 +408,14 @@ int work_migrate(struct work *work, struct operation *op)
 			(long long)job.m.op.attempts, phase_name(job.m.op.phase));
 		return take_back(&job, &err);
 	}
-	int remote = work_sure(work, store_remote_is(work->db, &job.m, &err), &err);
-	if (remote < 0)
-		return after_failure(&job, &err);
-	job.remote = remote;
-	status = run_all(&job);
-	job_clear(&job);
-	return status;
+	/* After the switch the target has nothing to do any more. */
+	if (phase_can_cancel(job.m.op.phase)) {
+		int remote =
+			work_sure(work, store_remote_is(work->db, &job.m, &err), &err);
+
+		if (remote < 0)
+			return after_failure(&job, &err);
+		job.remote = remote;
+	}
+	return run_all(&job);
 }

@@ -491,7 +491,7 @@ def test_the_old_form_of_the_request(lab):
     ("server1@fast#a", None, "is already on 'server1@fast#a'"),
     ("server1@fast", None, "is already on 'server1@fast#a'"),
     ("server1@small#small", None, "has 2.00 GiB free, 3 GiB are needed"),
-    ("server2@nfs-1#nfs1", None, "belongs to another volume manager"),
+    ("server2@nfs-1#nfs1", None, "has no drover-volume-manager"),
     ("../../etc", None, "is not a target"),
     ("a\nb", None, "is not a target"),
     pytest.param("\u20ac" * 400000, None, "a host name longer than", id="long"),
