@@ -28,7 +28,6 @@ struct endpoint {
 	char path[PATH_MAX]; /* regular file or block device */
 	struct endpoint_nbd nbd; /* in its stead, when it has a host */
 	bool zero_when_new; /* what was never written reads as zeroes, surely */
-	uint64_t fresh_below; /* unused by files */
 };
 
 struct copy_progress {

@@ -224,6 +224,8 @@ def lab(shared):
     shared.sql("update services set disabled = false, frozen = false")
     shared.sql("delete from drover.migration")
     shared.sql("delete from drover.operation")
+    # Volumes of earlier tests would count on their pools.
+    shared.sql("update volumes set deleted = true where not deleted")
     shared.beat()
     shared.report("server1@fast", {"a": {}, "b": {"free_capacity_gb": 50.0}})
     shared.report("server1@slow", {"slow": {"free_capacity_gb": 30.0}})
