@@ -45,17 +45,6 @@ static void export_from_row(const PGresult *rows, int row, struct export *out)
 	out->port = row_int(rows, row, "port");
 }
 
-static int lock_volume_row(
-	struct db *db, const char *id, struct volume *volume, struct error *err)
-{
-	int found = store_volume_get_locked(db, id, volume, err);
-
-	if (found == 0)
-		return error_set(err, ERR_VOLUME_NOT_FOUND,
-			"volume '%.36s' could not be found", id);
-	return found < 0 ? -1 : 0;
-}
-
 static int insert_export(struct db *db, const struct volume *volume,
 	const struct export *export, struct error *err)
 {
@@ -113,7 +102,7 @@ static int connect_body(struct db *db, void *arg, struct error *err)
 	struct connect *what = arg;
 	struct volume volume;
 
-	if (lock_volume_row(db, what->volume_id, &volume, err) < 0 ||
+	if (store_volume_require_locked(db, what->volume_id, &volume, err) < 0 ||
 		store_volume_idle(db, &volume, "be connected", err) < 0)
 		return -1;
 	if (strcmp(volume.status, "available") != 0)
@@ -121,8 +110,7 @@ static int connect_body(struct db *db, void *arg, struct error *err)
 			"volume '%s' cannot be connected: its status is '%s', it must "
 			"be "
 			"available",
-			volume.display_name[0] ? volume.display_name : volume.id,
-			volume.status);
+			volume_called(&volume), volume.status);
 	uuid_make(what->export.id);
 	snprintf(what->export.peer, sizeof(what->export.peer), "%s", what->peer);
 	what->export.read_only = what->read_only;
@@ -172,15 +160,14 @@ static int disconnect_body(struct db *db, void *arg, struct error *err)
 	struct volume volume;
 	int count;
 
-	if (lock_volume_row(db, what->volume_id, &volume, err) < 0)
+	if (store_volume_require_locked(db, what->volume_id, &volume, err) < 0)
 		return -1;
 	count = close_exports(db, volume.id, NULL, err);
 	if (count < 0)
 		return -1;
 	if (count == 0)
 		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' is not connected",
-			volume.display_name[0] ? volume.display_name : volume.id);
+			"volume '%s' is not connected", volume_called(&volume));
 	return db_run(db, mark, err, volume.id) < 0 ? -1 : count;
 }
 
@@ -222,7 +209,7 @@ static int want_body(struct db *db, void *arg, struct error *err)
 	struct volume volume;
 	int count;
 
-	if (lock_volume_row(db, what->volume->id, &volume, err) < 0 ||
+	if (store_volume_require_locked(db, what->volume->id, &volume, err) < 0 ||
 		store_volume_idle(db, &volume, "be connected", err) < 0)
 		return -1;
 	count = db_query(db, known, &rows, err, volume.id, what->out->peer);

@@ -28,11 +28,6 @@ static int get_source(
 	return found < 0 ? -1 : 0;
 }
 
-static const char *called(const struct volume *volume)
-{
-	return volume->display_name[0] ? volume->display_name : volume->id;
-}
-
 /* Is S still what was admitted? Checked when work begins and in the switch. */
 static int check_source(
 	const struct migration *m, const struct volume *volume, struct error *err)
@@ -45,26 +40,26 @@ static int check_source(
 		strcmp(volume->name_id, m->source_name_id) != 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' is not where it was: it is on '%s' now",
-			called(volume), volume->host);
+			volume_called(volume), volume->host);
 	if (volume->size_gib * INT64_C(1073741824) != m->size_bytes)
 		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' was resized to %lld GiB meanwhile", called(volume),
-			(long long)volume->size_gib);
+			"volume '%s' was resized to %lld GiB meanwhile",
+			volume_called(volume), (long long)volume->size_gib);
 	if (volume->snapshots > 0)
 		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' got snapshots meanwhile", called(volume));
+			"volume '%s' got snapshots meanwhile", volume_called(volume));
 	if (volume->connected > 0)
 		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' was attached meanwhile", called(volume));
+			"volume '%s' was attached meanwhile", volume_called(volume));
 	if (volume->exports > 0)
 		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' was connected meanwhile", called(volume));
+			"volume '%s' was connected meanwhile", volume_called(volume));
 	for (unsigned i = 0; allowed[i]; i++)
 		ok = ok || strcmp(volume->status, allowed[i]) == 0;
 	if (!ok)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"the status of volume '%s' became '%s' meanwhile",
-			called(volume), volume->status);
+			volume_called(volume), volume->status);
 	return 0;
 }
 
@@ -80,7 +75,7 @@ static int check_unchanged(const struct migration *m, const struct volume *volum
 		return 0;
 	return error_set(err, ERR_CANCELLED,
 		"migration_status of volume '%s' was changed from '%s' to '%s'",
-		called(volume), expected, volume->migration_status);
+		volume_called(volume), expected, volume->migration_status);
 }
 
 static int set_migration_status(

@@ -7,11 +7,6 @@
 
 #include "common/store/services.h"
 
-static const char *called(const struct volume *volume)
-{
-	return volume->display_name[0] ? volume->display_name : volume->id;
-}
-
 static bool one_of(const char *text, const char *const *list)
 {
 	for (; *list; list++)
@@ -32,12 +27,12 @@ static int check_migration_status(
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be migrated: it is the target of a "
 			"migration",
-			called(volume));
+			volume_called(volume));
 	if (one_of(now, idle) || (starting && strcmp(now, "starting") == 0))
 		return 0;
 	return error_set(err, ERR_INVALID_VOLUME,
 		"volume '%s' is already migrating: its migration_status is '%s'",
-		called(volume), now);
+		volume_called(volume), now);
 }
 
 static int check_attachments(
@@ -51,7 +46,7 @@ static int check_attachments(
 		return -1;
 	return error_set(err, ERR_INVALID_VOLUME,
 		"volume '%s' cannot be migrated: it is attached to %s; detach it first",
-		called(volume), who[0] ? who : "somebody");
+		volume_called(volume), who[0] ? who : "somebody");
 }
 
 static int check_status(const struct volume *volume, bool starting, struct error *err)
@@ -63,7 +58,7 @@ static int check_status(const struct volume *volume, bool starting, struct error
 	return error_set(err, ERR_INVALID_VOLUME,
 		"volume '%s' cannot be migrated: its status is '%s', it must be "
 		"available",
-		called(volume), volume->status);
+		volume_called(volume), volume->status);
 }
 
 static int check_volume(
@@ -78,26 +73,26 @@ static int check_volume(
 	if (volume->snapshots > 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be migrated: it has snapshots",
-			called(volume));
+			volume_called(volume));
 	if (volume->group_id[0] || volume->consistencygroup_id[0])
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be migrated: it is in a group",
-			called(volume));
+			volume_called(volume));
 	if (!one_of(volume->replication_status, unreplicated))
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be migrated: it is replicated",
-			called(volume));
+			volume_called(volume));
 	if (volume->format[0] && strcmp(volume->format, "raw") != 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be migrated: its format is '%s', not raw",
-			called(volume), volume->format);
+			volume_called(volume), volume->format);
 	if (check_attachments(db, volume, err) < 0)
 		return -1;
 	/* A connection without attachment: somebody may be writing. */
 	if (volume->exports > 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be migrated: it is connected",
-			called(volume));
+			volume_called(volume));
 	return check_status(volume, starting, err);
 }
 
@@ -150,7 +145,7 @@ static int check_place(
 	if (target->pool[0] && pool && strcmp(pool + 1, target->pool) != 0)
 		return 0;
 	return error_set(err, ERR_INVALID_HOST, "volume '%s' is already on '%s'",
-		called(volume), volume->host);
+		volume_called(volume), volume->host);
 }
 
 int store_migration_check(struct db *db, const struct volume *volume,
@@ -165,7 +160,7 @@ int store_migration_check(struct db *db, const struct volume *volume,
 	if (address_parse(volume->host, &source, err) < 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be migrated: it is on no backend",
-			called(volume));
+			volume_called(volume));
 	if (target &&
 		(check_place(volume, target, err) < 0 ||
 			check_target(db, target, service_down_time, err) < 0))
@@ -182,17 +177,6 @@ struct begin {
 	double service_down_time;
 };
 
-static int lock_volume_row(
-	struct db *db, const char *id, struct volume *volume, struct error *err)
-{
-	int found = store_volume_get_locked(db, id, volume, err);
-
-	if (found == 0)
-		return error_set(err, ERR_VOLUME_NOT_FOUND,
-			"volume '%.36s' could not be found", id);
-	return found < 0 ? -1 : 0;
-}
-
 static int begin_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
@@ -206,7 +190,7 @@ static int begin_body(struct db *db, void *arg, struct error *err)
 
 	if (what->target && address_parse(what->target, &target, err) < 0)
 		return -1;
-	if (lock_volume_row(db, what->volume_id, &volume, err) < 0)
+	if (store_volume_require_locked(db, what->volume_id, &volume, err) < 0)
 		return -1;
 	if (store_migration_check(db, &volume, what->target ? &target : NULL,
 		    what->service_down_time, false, err) < 0)
@@ -341,7 +325,7 @@ static int admit_body(struct db *db, void *arg, struct error *err)
 
 	if (address_parse(request->target, &target, err) < 0 ||
 		lock_target(db, target.backend, err) < 0 ||
-		lock_volume_row(db, request->volume_id, &volume, err) < 0)
+		store_volume_require_locked(db, request->volume_id, &volume, err) < 0)
 		return -1;
 	known = is_known(db, request, err);
 	if (known < 0)

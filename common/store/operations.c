@@ -114,7 +114,7 @@ int store_volume_idle(struct db *db, const struct volume *volume, const char *do
 		" order by temporary limit 1";
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, volume->id);
-	const char *name = volume->display_name[0] ? volume->display_name : volume->id;
+	const char *name = volume_called(volume);
 
 	if (count <= 0)
 		return count;
@@ -135,7 +135,7 @@ static int check_deletable(
 {
 	static const char *const allowed[] = { "available", "error", "error_deleting",
 		"error_restoring", "error_extending", "error_managing", "creating" };
-	const char *name = volume->display_name[0] ? volume->display_name : volume->id;
+	const char *name = volume_called(volume);
 	bool ok = from_api && strcmp(volume->status, "deleting") == 0;
 	char who[256];
 

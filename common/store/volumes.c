@@ -105,6 +105,22 @@ int store_volume_get_locked(
 	return count == 0 ? 0 : store_volume_get(db, id, out, err);
 }
 
+int store_volume_require_locked(
+	struct db *db, const char *id, struct volume *out, struct error *err)
+{
+	int found = store_volume_get_locked(db, id, out, err);
+
+	if (found == 0)
+		return error_set(err, ERR_VOLUME_NOT_FOUND,
+			"volume '%.36s' could not be found", id);
+	return found < 0 ? -1 : 0;
+}
+
+const char *volume_called(const struct volume *volume)
+{
+	return volume->display_name[0] ? volume->display_name : volume->id;
+}
+
 int store_volume_find(
 	struct db *db, const char *id_or_name, struct volume *out, struct error *err)
 {

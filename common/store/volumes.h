@@ -50,6 +50,11 @@ int store_volume_get(
 /* The same, and the row stays locked until the transaction ends. */
 int store_volume_get_locked(
 	struct db *db, const char *id, struct volume *out, struct error *err);
+/* The same for a volume that has to be there: ERR_VOLUME_NOT_FOUND. */
+int store_volume_require_locked(
+	struct db *db, const char *id, struct volume *out, struct error *err);
+/* What people call it: its display name, or its id. Borrowed from the volume. */
+const char *volume_called(const struct volume *volume);
 /* By id or display name. ERR_VOLUME_NOT_FOUND, ERR_AMBIGUOUS. */
 int store_volume_find(
 	struct db *db, const char *id_or_name, struct volume *out, struct error *err);
