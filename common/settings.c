@@ -125,6 +125,17 @@ static const struct option drover_options[] = {
 		"Seconds after which waiting work is looked for without a notice." },
 	{ "worker_attempts", OPTION_INT, S(worker_attempts), "5", 1, 1000,
 		"Crashes of an operation without progress before it is given up." },
+	{ "lease_time", OPTION_FLOAT, S(lease_time), "30", 1, 3600,
+		"Seconds that a manager's hold on its backends counts after its last sign "
+		"of life; at least three times report_interval." },
+	{ "peer_timeout", OPTION_FLOAT, S(peer_timeout), "300", 1, MANY,
+		"Seconds that the other host may be silent after that before a migration "
+		"is taken back." },
+	{ "standby_timeout", OPTION_FLOAT, S(standby_timeout), "60", 0, MANY,
+		"Seconds that work waits for a standby of the database that is behind." },
+	{ "switch_settle", OPTION_FLOAT, S(switch_settle), "30", 0, MANY,
+		"Seconds that leftovers are left alone when the database does not show "
+		"how far its standbys are." },
 	{ "nbd_tls", OPTION_BOOL, S(nbd_tls), "true", 0, 0,
 		"encrypt the data of migrations between hosts, each with a key of its own" },
 	{ "nbdkit", OPTION_STRING, S(nbdkit), "nbdkit", 0, 0,
@@ -277,6 +288,12 @@ static int check_default(struct whole *w, struct error *err)
 		error_set(
 			err, ERR_CONFIG, "'%s' is not an absolute path", s->state_path);
 		return blame(s, "DEFAULT", "state_path", err);
+	}
+	if (s->lease_time < 3 * s->report_interval) {
+		log_warning("lease_time is below three times report_interval;"
+			    " going on with lease_time=%g",
+			3 * s->report_interval);
+		s->lease_time = 3 * s->report_interval;
 	}
 	if (s->service_down_time <= s->report_interval) {
 		log_warning("service_down_time is not above report_interval;"

@@ -159,13 +159,6 @@ struct managed *manager_find(struct manager *manager, const char *address)
 
 /* ---- leases and heartbeats ---- */
 
-static double lease_seconds(const struct manager *manager)
-{
-	double seconds = 3 * manager->settings->report_interval;
-
-	return seconds > 30 ? seconds : 30;
-}
-
 static void lost_lease(struct managed *managed, const char *holder)
 {
 	struct manager *manager = managed->manager;
@@ -194,7 +187,7 @@ static int renew(struct managed *managed, struct error *err)
 	const char *host = managed->settings->host;
 	char holder[128], uuid[UUID_TEXT_SIZE];
 	int taken = store_lease_take(manager->db, host, manager->owner, (int)getpid(),
-		lease_seconds(manager), holder, sizeof(holder), err);
+		manager->settings->lease_time, holder, sizeof(holder), err);
 
 	if (taken < 0)
 		return -1;
