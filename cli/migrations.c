@@ -126,7 +126,7 @@ static void properties(const struct migration *m)
 	table_property(t, "lock_volume", m->lock_volume ? "True" : "False");
 	table_property(t, "cancel_requested", m->op.cancel ? "True" : "False");
 	table_property(t, "request_id", text_or_none(m->op.request_id));
-	table_property(t, "epoch", NUM(m->op.epoch));
+	table_property(t, "epoch", NUM(epoch_number(m->op.epoch)));
 	table_property(t, "attempts", NUM(m->op.attempts));
 	table_property(t, "error_code", text_or_none(m->error_code));
 	table_property(t, "reason", text_or_none(m->op.reason));
@@ -143,7 +143,7 @@ static void history_table(const struct transition *list, int count)
 		table_add(table, list[i].from);
 		table_add(table, list[i].to);
 		table_add(table, list[i].why);
-		table_add_int(table, list[i].epoch);
+		table_add_int(table, epoch_number(list[i].epoch));
 	}
 	table_print(table, stdout);
 }
@@ -159,7 +159,7 @@ static struct json_object *history_json(const struct transition *list, int count
 		json_add_string(o, "from", list[i].from);
 		json_add_string(o, "to", list[i].to);
 		fields_text(o, "why", list[i].why);
-		json_add_int(o, "epoch", list[i].epoch);
+		json_add_int(o, "epoch", epoch_number(list[i].epoch));
 		json_object_array_add(all, o);
 	}
 	return all;

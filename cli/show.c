@@ -172,7 +172,7 @@ struct json_object *show_migration_json(const struct migration *m)
 	json_add_bool(o, "cancel_requested", m->op.cancel);
 	json_add_bool(o, "force_host_copy", m->force_host_copy);
 	json_add_bool(o, "lock_volume", m->lock_volume);
-	json_add_int(o, "epoch", m->op.epoch);
+	json_add_int(o, "epoch", epoch_number(m->op.epoch));
 	json_add_int(o, "attempts", m->op.attempts);
 	fields_text(o, "request_id", m->op.request_id);
 	fields_text(o, "error_code", m->error_code);

@@ -7,6 +7,7 @@ noinst_LIBRARIES += volume-manager/libmanager.a volume-manager/libwork.a
 
 volume_manager_libmanager_a_SOURCES = \
 	volume-manager/children.c \
+	volume-manager/forward.c \
 	volume-manager/locks.c \
 	volume-manager/manager.c volume-manager/manager.h \
 	volume-manager/methods.c \
@@ -18,6 +19,7 @@ volume_manager_libwork_a_SOURCES = \
 	volume-manager/work.c volume-manager/work.h \
 	volume-manager/work_export.c \
 	volume-manager/work_garbage.c \
+	volume-manager/work_lock.c volume-manager/work_standby.c \
 	volume-manager/work_job.h \
 	volume-manager/work_migrate.c \
 	volume-manager/work_readback.c \

@@ -51,7 +51,7 @@ static int start_operations(
 		log_info(
 			"operation claimed id=%s kind=%s volume=%s phase=%s epoch=%lld",
 			op.id, op.kind, op.volume_id, phase_name(op.phase),
-			(long long)op.epoch);
+			(long long)epoch_number(op.epoch));
 		if (child_start(manager, CHILD_OPERATION, op.id, &op, err) < 0)
 			return -1;
 	}

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "volume-manager/work.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/fault.h"
 #include "common/log.h"
@@ -46,78 +41,6 @@ bool work_stopping(const struct work *work)
 int work_stop_error(struct error *err)
 {
 	return error_set(err, ERR_TIMEOUT, "asked to stop");
-}
-
-static int make_directory(const char *path, struct error *err)
-{
-	if (mkdir(path, 0750) < 0 && errno != EEXIST)
-		return error_set_errno(err, ERR_IO, "cannot make directory '%s'", path);
-	return 0;
-}
-
-/* The file may be removed by its last holder between our open and our lock. */
-static bool is_still_there(int fd, const char *path)
-{
-	struct stat ours, theirs;
-
-	return fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 &&
-		ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
-}
-
-static int try_lock(struct work *work, struct error *err)
-{
-	AUTO(fd)
-	int fd = open(work->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-
-	if (fd < 0)
-		return error_set_errno(
-			err, ERR_IO, "cannot open the lock '%s'", work->lock_path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK || errno == EINTR)
-			return 0;
-		return error_set_errno(
-			err, ERR_IO, "cannot lock '%s'", work->lock_path);
-	}
-	if (!is_still_there(fd, work->lock_path))
-		return 0;
-	work->lock_fd = steal_fd(&fd);
-	return 1;
-}
-
-int work_lock(struct work *work, const char *name, struct error *err)
-{
-	const struct timespec nap = { .tv_nsec = 20000000 };
-	AUTO(free)
-	char *directory = text_format("%s/operations", work->settings->state_path);
-	bool said = false;
-	int locked;
-
-	if (!directory)
-		return error_no_memory(err);
-	snprintf(work->lock_path, sizeof(work->lock_path), "%s/%s.lock", directory,
-		name);
-	if (make_directory(work->settings->state_path, err) < 0 ||
-		make_directory(directory, err) < 0)
-		return -1;
-	while ((locked = try_lock(work, err)) == 0) {
-		if (work_stopping(work))
-			return work_stop_error(err);
-		if (!said)
-			log_info("waiting for another worker to end lock=%s",
-				work->lock_path);
-		said = true;
-		nanosleep(&nap, NULL);
-	}
-	return locked < 0 ? -1 : 0;
-}
-
-void work_unlock_and_forget(struct work *work)
-{
-	if (work->lock_fd < 0)
-		return;
-	unlink(work->lock_path);
-	close(work->lock_fd);
-	work->lock_fd = -1;
 }
 
 bool work_try_again(struct work *work, struct error *err)
@@ -185,61 +108,81 @@ int work_find_object(struct work *work, struct backend *backend, const char *nam
 	snprintf(out->identity, sizeof(out->identity), "%s", id.text);
 	if (known.text[0])
 		return 0;
+	if (work_sure(work,
+		    store_object_plan(
+			    work->db, NULL, settings->host, out->name, name_id, err),
+		    err) < 0)
+		return -1;
 	return work_sure(work,
-		       store_object_plan(
-			       work->db, settings->host, out->name, name_id, err),
-		       err) < 0 ||
-			work_sure(work,
-				store_object_identify(work->db, settings->host,
-					out->name, out->identity, err),
-				err) < 0
-		? -1
-		: 0;
+		store_object_identify(
+			work->db, NULL, settings->host, out->name, out->identity, err),
+		err);
 }
 
 struct making {
 	struct work *work;
+	const struct operation *op;
 	const char *host, *name;
 };
 
-/* The object has its identity but not its name yet: now it is written down. */
+/* The object has its identity but not its name yet: now it is written down, where a
+ * fail-over does not forget it. */
 static int record_identity(void *arg, const struct object_id *id, struct error *err)
 {
 	const struct making *making = arg;
+	struct work *work = making->work;
 
-	return work_sure(making->work,
-		store_object_identify(
-			making->work->db, making->host, making->name, id->text, err),
-		err);
+	if (work_sure(work,
+		    store_object_identify(work->db, making->op, making->host,
+			    making->name, id->text, err),
+		    err) < 0 ||
+		work_wait_for_standbys(work, work->settings->standby_timeout, err) < 0)
+		return -1;
+	return work_sure(work, store_operation_check(work->db, making->op, err), err);
 }
 
-int work_make_object(struct work *work, struct backend *backend, const char *name_id,
-	uint64_t size, struct object_row *out, struct error *err)
+/* Under the object's lock: nobody else makes, renames or removes it meanwhile. */
+static int make_locked(struct work *work, struct backend *backend,
+	const struct operation *op, const char *name_id, uint64_t size,
+	struct object_row *out, struct error *err)
 {
 	const struct backend_settings *settings = backend_settings_of(backend);
-	struct making making = { work, settings->host, out->name };
+	struct making making = { work, op, settings->host, out->name };
 	struct object_id known, id;
 
-	memset(out, 0, sizeof(*out));
-	if (backend_object_name(settings, name_id, out->name, sizeof(out->name), err) <
-		0)
-		return -1;
 	if (work_sure(work,
 		    store_object_plan(
-			    work->db, settings->host, out->name, name_id, err),
+			    work->db, op, settings->host, out->name, name_id, err),
 		    err) < 0 ||
 		work_sure(work,
 			store_object_get(work->db, settings->host, name_id, out, err),
 			err) < 0)
 		return -1;
 	snprintf(known.text, sizeof(known.text), "%s", out->identity);
-	if (fault_point("make.planned", err) < 0)
+	if (fault_point("make.planned", err) < 0 ||
+		work_wait_for_standbys(work, work->settings->standby_timeout, err) < 0)
+		return -1;
+	if (work_sure(work, store_operation_check(work->db, op, err), err) < 0)
 		return -1;
 	if (backend_create(backend, out->name, size, &known, record_identity, &making,
 		    &id, err) < 0)
 		return -1;
 	snprintf(out->identity, sizeof(out->identity), "%s", id.text);
 	return 0;
+}
+
+int work_make_object(struct work *work, struct backend *backend,
+	const struct operation *op, const char *name_id, uint64_t size,
+	struct object_row *out, struct error *err)
+{
+	AUTO(work_unlock) struct work_lock lock = { .fd = -1 };
+
+	memset(out, 0, sizeof(*out));
+	if (backend_object_name(backend_settings_of(backend), name_id, out->name,
+		    sizeof(out->name), err) < 0 ||
+		work_lock_object(work, name_id, &lock, err) < 0)
+		return -1;
+	return make_locked(work, backend, op, name_id, size, out, err);
 }
 
 int work_create(struct work *work, struct operation *op)
@@ -262,7 +205,7 @@ int work_create(struct work *work, struct operation *op)
 			(long long)op->attempts);
 	}
 	if (found && work_backend_open(work, op->host, &backend, &why) == 0 &&
-		work_make_object(work, backend, volume.name_id,
+		work_make_object(work, backend, op, volume.name_id,
 			(uint64_t)volume.size_gib << 30, &object, &why) == 0) {
 		if (fault_point("create.made", &err) < 0 ||
 			work_sure(work, store_create_done(work->db, op, &err), &err) <
@@ -274,6 +217,8 @@ int work_create(struct work *work, struct operation *op)
 	}
 	if (work_stopping(work))
 		return WORK_STOPPED;
+	if (why.code == ERR_FENCED)
+		return log_warning("%s", why.text), WORK_DONE;
 	error_context(&why, "create volume '%s'", op->volume_id);
 	log_error("%s", why.text);
 	if (work_sure(work, store_create_failed(work->db, op, &why, &err), &err) < 0)
@@ -289,7 +234,7 @@ int work_operation(struct work *work, const char *id, int64_t epoch)
 	struct error err;
 	int status = WORK_FAILED, found;
 
-	if (work_lock(work, id, &err) < 0)
+	if (work_lock(work, id, &work->lock, &err) < 0)
 		return log_error("%s", err.text),
 		       work_stopping(work) ? WORK_STOPPED : WORK_FAILED;
 	found = work_sure(work, store_operation_get(work->db, id, &op, &err), &err);
@@ -315,7 +260,7 @@ int work_operation(struct work *work, const char *id, int64_t epoch)
 		if (store_operation_add_commits(work->db, id, commits, seconds, &err) <
 			0)
 			log_debug("%s", err.text);
-		work_unlock_and_forget(work);
+		work_unlock_and_forget(&work->lock);
 	}
 	return status;
 }

@@ -30,13 +30,17 @@ enum {
 /* The manager's end of the socketpair is descriptor 3 in the worker. */
 #define WORK_FD 3
 
+struct work_lock {
+	int fd; /* -1: not held */
+	char path[4096];
+};
+
 struct work {
 	const struct settings *settings;
 	const struct backend_settings *backends;
 	size_t backend_count;
 	struct db *db;
-	int lock_fd;
-	char lock_path[4096];
+	struct work_lock lock; /* of this work */
 };
 
 /* SIGTERM came, or the manager is gone. */
@@ -44,11 +48,24 @@ bool work_stopping(const struct work *work);
 /* ERR_CANCELLED-free way to say so: error "asked to stop", code ERR_TIMEOUT. */
 int work_stop_error(struct error *err);
 
-/* The lock that keeps two workers of one host off the same work: waits until the other
+/* work_lock.c: what keeps two workers of one host off the same thing; waits until the other
  * one is dead. name is an id. */
-int work_lock(struct work *work, const char *name, struct error *err);
-/* The work is finished for ever: the lock's file goes. */
-void work_unlock_and_forget(struct work *work);
+int work_lock(
+	struct work *work, const char *name, struct work_lock *out, struct error *err);
+/* Whoever makes, renames or removes the object that is named after name_id. */
+int work_lock_object(struct work *work, const char *name_id, struct work_lock *out,
+	struct error *err);
+/* The work is finished for ever: the lock's file goes too. */
+void work_unlock_and_forget(struct work_lock *lock);
+static inline void auto_work_unlock(struct work_lock *lock)
+{
+	work_unlock_and_forget(lock);
+}
+
+/* work_standby.c: wait until every connected standby of the database has all that was
+ * committed before. 0 they have; 1 our role may not see it (grant pg_monitor); ERR_TIMEOUT
+ * when one is still behind after so many seconds. */
+int work_wait_for_standbys(struct work *work, double seconds, struct error *err);
 
 /* Run a store function again until the database has answered: connection lost, deadlock
  * and commits of unknown outcome are waited out. The functions of store/ decide by the
@@ -74,9 +91,11 @@ int work_backend_open(struct work *work, const char *address, struct backend **o
  * did not make is looked for by name and written down. ERR_NOT_FOUND. */
 int work_find_object(struct work *work, struct backend *backend, const char *name_id,
 	struct object_row *out, struct error *err);
-/* Make the object of name_id, or find that it was made: plan, create, identify. */
-int work_make_object(struct work *work, struct backend *backend, const char *name_id,
-	uint64_t size, struct object_row *out, struct error *err);
+/* Make the object of name_id for op, or find that it was made: plan, create, identify.
+ * ERR_FENCED when op has ended meanwhile. */
+int work_make_object(struct work *work, struct backend *backend,
+	const struct operation *op, const char *name_id, uint64_t size,
+	struct object_row *out, struct error *err);
 
 /* The kinds of work; each returns an exit status. */
 int work_operation(struct work *work, const char *id, int64_t epoch);

@@ -195,7 +195,13 @@ static int serve(
 	AUTO(fd) int fd = -1;
 	int wanted;
 
-	if (work_lock(work, export->id, err) < 0)
+	if (work_lock(work, export->id, &work->lock, err) < 0)
+		return -1;
+	wanted = read_again(work, export, err);
+	if (wanted <= 0)
+		return wanted;
+	/* A server that no row knows would go on serving. */
+	if (work_wait_for_standbys(work, work->settings->standby_timeout, err) < 0)
 		return -1;
 	wanted = read_again(work, export, err);
 	if (wanted <= 0)
@@ -220,7 +226,7 @@ static int serve(
 	close(report);
 	while (!is_migration(export) && getppid() == parent)
 		nanosleep(&nap, NULL);
-	fcntl(work->lock_fd, F_SETFD, 0);
+	fcntl(work->lock.fd, F_SETFD, 0);
 	return become_nbdkit(work, export, &endpoint, fd, err);
 }
 

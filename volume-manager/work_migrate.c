@@ -116,7 +116,7 @@ static int make_target(struct job *job, struct error *err)
 	if (job->remote && remote_make_target(job, err) < 0)
 		return -1;
 	if (!job->remote &&
-		work_make_object(work, job->target, job->m.temporary_id,
+		work_make_object(work, job->target, &job->m.op, job->m.temporary_id,
 			(uint64_t)job->m.size_bytes, &job->target_object, err) < 0)
 		return error_context(err, "target");
 	if (fault_point("migrate.preparing.made", err) < 0)
@@ -164,7 +164,7 @@ static int copy_bytes(struct job *job, const struct endpoint *source,
 		.size = (uint64_t)job->m.size_bytes,
 		.start = (uint64_t)job->m.checkpoint,
 		/* A second epoch may have written above the checkpoint. */
-		.target_is_new = job->m.op.epoch == 1,
+		.target_is_new = epoch_number(job->m.op.epoch) == 1,
 		.checkpoint_bytes = (uint64_t)settings->checkpoint_bytes,
 		.checkpoint_seconds = settings->checkpoint_seconds,
 		.on_progress = on_progress,

@@ -70,7 +70,7 @@ int main(int argc, char **argv)
 	AUTO(program_clear)
 	struct program program = { .name = "drover-worker", .quiet = true };
 	struct backend_settings *backends = NULL;
-	struct work work = { .lock_fd = -1 };
+	struct work work = { .lock.fd = -1 };
 	struct error err;
 	int status = program_start(&program, argc, argv);
 

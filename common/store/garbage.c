@@ -24,28 +24,55 @@ int store_object_get(struct db *db, const char *backend, const char *name_id,
 	return 1;
 }
 
-int store_object_plan(struct db *db, const char *backend, const char *name,
-	const char *name_id, struct error *err)
+struct object_change {
+	const struct operation *op;
+	const char *backend, *name, *value;
+};
+
+static int plan_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
 		"insert into drover.object (host, name, volume_id) values ($1, $2, $3)"
 		" on conflict (host, name) do nothing";
+	const struct object_change *what = arg;
 
-	return db_run(db, sql, err, backend, name, name_id) < 0 ? -1 : 0;
+	if (what->op && store_operation_check_locked(db, what->op, err) < 0)
+		return -1;
+	return db_run(db, sql, err, what->backend, what->name, what->value) < 0 ? -1
+										: 0;
 }
 
-int store_object_identify(struct db *db, const char *backend, const char *name,
-	const char *identity, struct error *err)
+int store_object_plan(struct db *db, const struct operation *op, const char *backend,
+	const char *name, const char *name_id, struct error *err)
+{
+	struct object_change what = { op, backend, name, name_id };
+
+	return db_transact(db, plan_body, &what, err);
+}
+
+static int identify_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] = "update drover.object set identity = $3"
 				  " where host = $1 and name = $2";
-	int count = db_run(db, sql, err, backend, name, identity);
+	const struct object_change *what = arg;
+	int count;
 
+	if (what->op && store_operation_check_locked(db, what->op, err) < 0)
+		return -1;
+	count = db_run(db, sql, err, what->backend, what->name, what->value);
 	if (count == 0)
 		return error_set(err, ERR_FENCED,
-			"object '%s' of '%s' is not written down any more", name,
-			backend);
+			"object '%s' of '%s' is not written down any more", what->name,
+			what->backend);
 	return count < 0 ? -1 : 0;
+}
+
+int store_object_identify(struct db *db, const struct operation *op,
+	const char *backend, const char *name, const char *identity, struct error *err)
+{
+	struct object_change what = { op, backend, name, identity };
+
+	return db_transact(db, identify_body, &what, err);
 }
 
 int store_garbage_add_volume_locked(struct db *db, const struct volume *volume,
@@ -82,6 +109,7 @@ int store_garbage_add_volume_locked(struct db *db, const struct volume *volume,
 	" g.operation_id, g.reason, g.state, g.epoch, g.attempts, g.last_error," \
 	" g.remove_after <= now() as due," \
 	" to_char(g.created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS') as created_text," \
+	" extract(epoch from now() - g.created_at) as age_s," \
 	" greatest(0, extract(epoch from (case when g.state = 'renamed' then" \
 	"  greatest(g.not_before, g.remove_after) else g.not_before end) - now()))" \
 	"  as wait_s"
@@ -111,6 +139,7 @@ static void garbage_from_row(const PGresult *rows, int row, struct garbage *out)
 	out->due = row_bool(rows, row, "due");
 	out->epoch = row_int(rows, row, "epoch");
 	out->attempts = row_int(rows, row, "attempts");
+	out->age_s = row_double(rows, row, "age_s");
 	out->wait_s = row_double(rows, row, "wait_s");
 }
 
@@ -206,6 +235,30 @@ int store_garbage_in_use(
 	return db_query(db, sql, &rows, err, garbage->host, garbage->volume_id);
 }
 
+static int fenced(const struct garbage *garbage, struct error *err)
+{
+	return error_set(
+		err, ERR_FENCED, "leftover '%s' was taken over", garbage->name);
+}
+
+int store_garbage_refresh(struct db *db, struct garbage *garbage, struct error *err)
+{
+	static const char sql[] =
+		"update drover.garbage g set identity = coalesce(g.identity,"
+		"  (select o.identity from drover.object o"
+		"   where o.host = g.host and o.name = g.name))"
+		" where g.id = $1::uuid and g.epoch = $2::bigint"
+		" and g.removed_at is null returning " COLUMNS;
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, garbage->id, NUM(garbage->epoch));
+
+	if (count == 0)
+		return fenced(garbage, err);
+	if (count > 0)
+		garbage_from_row(rows, 0, garbage);
+	return count < 0 ? -1 : 0;
+}
+
 int store_garbage_identify(struct db *db, const struct garbage *garbage,
 	const char *name, const char *identity, struct error *err)
 {
@@ -216,15 +269,8 @@ int store_garbage_identify(struct db *db, const struct garbage *garbage,
 		db_run(db, sql, err, garbage->id, NUM(garbage->epoch), identity, name);
 
 	if (count == 0)
-		return error_set(
-			err, ERR_FENCED, "leftover '%s' was taken over", garbage->id);
+		return fenced(garbage, err);
 	return count < 0 ? -1 : 0;
-}
-
-static int fenced(const struct garbage *garbage, struct error *err)
-{
-	return error_set(
-		err, ERR_FENCED, "leftover '%s' was taken over", garbage->name);
 }
 
 int store_garbage_renamed(struct db *db, struct garbage *garbage, struct error *err)

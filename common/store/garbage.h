@@ -9,6 +9,7 @@
 #include "common/address.h"
 #include "common/db.h"
 #include "common/error.h"
+#include "common/store/operations.h"
 #include "common/store/volumes.h"
 #include "common/text.h"
 
@@ -20,11 +21,13 @@ struct object_row {
 /* 1 and *out, 0 when none is written down. name_id: the id its name is based on. */
 int store_object_get(struct db *db, const char *backend, const char *name_id,
 	struct object_row *out, struct error *err);
-/* Write down that it will be made; keeps an identity that is there. */
-int store_object_plan(struct db *db, const char *backend, const char *name,
-	const char *name_id, struct error *err);
-int store_object_identify(struct db *db, const char *backend, const char *name,
-	const char *identity, struct error *err);
+/* Write down that it will be made, by this operation; keeps an identity that is there. Then
+ * what was made has an identity. ERR_FENCED when the operation has ended or is another
+ * worker's; op NULL: an object that others made. */
+int store_object_plan(struct db *db, const struct operation *op, const char *backend,
+	const char *name, const char *name_id, struct error *err);
+int store_object_identify(struct db *db, const struct operation *op,
+	const char *backend, const char *name, const char *identity, struct error *err);
 
 enum garbage_state { GARBAGE_WAITING, GARBAGE_RENAMED, GARBAGE_REMOVED };
 
@@ -41,6 +44,7 @@ struct garbage {
 	bool by_name;
 	bool due; /* remove_after has come */
 	int64_t epoch, attempts;
+	double age_s;
 	double wait_s; /* until it is tried again or may be removed */
 };
 
@@ -67,6 +71,9 @@ int store_garbage_claim(
  * does (then nothing may be done), 0 it is free. */
 int store_garbage_in_use(
 	struct db *db, const struct garbage *garbage, struct error *err);
+/* What was made since the row was written: the identity. Under the object's lock, when its
+ * maker has ended. ERR_FENCED. */
+int store_garbage_refresh(struct db *db, struct garbage *garbage, struct error *err);
 int store_garbage_identify(struct db *db, const struct garbage *garbage,
 	const char *name, const char *identity, struct error *err);
 /* Compare-and-set on the epoch; ERR_FENCED when another worker has it. */

@@ -481,7 +481,8 @@ static int release_source(
 static int stop_remote(struct db *db, const struct migration *m, struct error *err)
 {
 	static const char creation[] =
-		"update drover.operation set phase = 'cancelled', epoch = epoch + 1,"
+		"update drover.operation set phase = 'cancelled', epoch = " NEXT_EPOCH
+		","
 		" finished_at = clock_timestamp(), reason = 'the migration was taken back'"
 		" where volume_id = $1 and kind = 'create_volume'"
 		" and finished_at is null";

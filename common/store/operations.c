@@ -265,7 +265,7 @@ int store_operation_claim(struct db *db, const char *id, const char *owner,
 	struct operation *out, struct error *err)
 {
 	static const char sql[] =
-		"update drover.operation set epoch = epoch + 1,"
+		"update drover.operation set epoch = " NEXT_EPOCH ","
 		" claimed_at = clock_timestamp(), updated_at = clock_timestamp()"
 		" where id = $1::uuid and finished_at is null and not_before <= now()"
 		" and exists (select 1 from drover.manager m"
@@ -310,10 +310,34 @@ int store_operation_lock(struct db *db, struct operation *op, struct error *err)
 	operation_from_row(rows, 0, &fresh);
 	if (fresh.epoch != op->epoch)
 		return error_set(err, ERR_FENCED,
-			"operation '%s' was taken over (epoch %lld, ours is %lld)",
-			op->id, (long long)fresh.epoch, (long long)op->epoch);
+			"operation '%s' was taken over (claim %lld, ours is %lld)",
+			op->id, (long long)epoch_number(fresh.epoch),
+			(long long)epoch_number(op->epoch));
 	*op = fresh;
 	return 0;
+}
+
+static int check_body(struct db *db, void *arg, struct error *err)
+{
+	struct operation op = *(const struct operation *)arg;
+
+	if (store_operation_lock(db, &op, err) < 0)
+		return -1;
+	if (phase_is_final(op.phase))
+		return error_set(err, ERR_FENCED, "operation '%s' has ended: %s", op.id,
+			op.reason[0] ? op.reason : phase_name(op.phase));
+	return 0;
+}
+
+int store_operation_check_locked(
+	struct db *db, const struct operation *op, struct error *err)
+{
+	return check_body(db, (void *)(uintptr_t)op, err);
+}
+
+int store_operation_check(struct db *db, const struct operation *op, struct error *err)
+{
+	return db_transact(db, check_body, (void *)(uintptr_t)op, err);
 }
 
 static int insert_transition(struct db *db, const struct operation *op, enum phase from,

@@ -20,6 +20,15 @@
 
 #define REQUEST_ID_SIZE 256
 
+/* An epoch is the number of the claim and 32 random bits: no two claims have the same one,
+ * not even when a fail-over of the database has forgotten the first. SQL for the next. */
+#define NEXT_EPOCH \
+	"(((epoch >> 32) + 1) << 32) | floor(random() * 4294967296.0)::bigint"
+static inline int64_t epoch_number(int64_t epoch)
+{
+	return epoch >> 32;
+}
+
 struct operation {
 	char id[UUID_TEXT_SIZE];
 	char kind[32];
@@ -55,6 +64,12 @@ int store_delete_volume(struct db *db, const char *volume_id, const char *reques
  * sentence ("volume 'x' is being migrated ..."), 0 when it is free. doing: "be deleted".*/
 int store_volume_idle(struct db *db, const struct volume *volume, const char *doing,
 	struct error *err);
+
+/* Is it still unfinished and ours? ERR_FENCED. _locked: part of a transaction, and it stays
+ * so until that ends. */
+int store_operation_check_locked(
+	struct db *db, const struct operation *op, struct error *err);
+int store_operation_check(struct db *db, const struct operation *op, struct error *err);
 
 /* Unfinished operations of the backend that are due, oldest first, at most limit. */
 int store_operation_due(struct db *db, const char *backend, int limit,

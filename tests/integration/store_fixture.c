@@ -261,8 +261,12 @@ static void make_target(struct store *s, struct migration *m)
 {
 	AUTO(free) char *name = text_format("volume-%s", m->temporary_id);
 
-	ok(s, store_object_plan(s->db, TARGET_BACKEND, name, m->temporary_id, &s->err));
-	ok(s, store_object_identify(s->db, TARGET_BACKEND, name, "inode-7", &s->err));
+	ok(s,
+		store_object_plan(
+			s->db, NULL, TARGET_BACKEND, name, m->temporary_id, &s->err));
+	ok(s,
+		store_object_identify(
+			s->db, NULL, TARGET_BACKEND, name, "inode-7", &s->err));
 }
 
 void bring_to(struct store *s, struct migration *m, enum phase phase)

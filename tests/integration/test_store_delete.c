@@ -81,8 +81,10 @@ static void the_object_becomes_garbage(void **state)
 	AUTO(free) struct garbage *list = NULL;
 
 	sql(s, "update public.volumes set _name_id = '" OWNER "'");
-	ok(s, store_object_plan(s->db, SOURCE_BACKEND, "vol", OWNER, &s->err));
-	ok(s, store_object_identify(s->db, SOURCE_BACKEND, "vol", "inode-1", &s->err));
+	ok(s, store_object_plan(s->db, NULL, SOURCE_BACKEND, "vol", OWNER, &s->err));
+	ok(s,
+		store_object_identify(
+			s->db, NULL, SOURCE_BACKEND, "vol", "inode-1", &s->err));
 	ok(s, db_listen(s->second, WORK_CHANNEL, &s->err));
 	assert_int_equal(remove_volume(s, "r1", false), ADMITTED);
 	assert_notified(s, WORK_CHANNEL, SOURCE_BACKEND);

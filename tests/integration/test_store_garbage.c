@@ -12,15 +12,21 @@ static void an_object_is_written_down_before_it_exists(void **state)
 	assert_int_equal(
 		store_object_get(s->db, SOURCE_BACKEND, s->volume, &object, &s->err),
 		0);
-	ok(s, store_object_plan(s->db, SOURCE_BACKEND, "vol", s->volume, &s->err));
+	ok(s,
+		store_object_plan(
+			s->db, NULL, SOURCE_BACKEND, "vol", s->volume, &s->err));
 	assert_int_equal(
 		store_object_get(s->db, SOURCE_BACKEND, s->volume, &object, &s->err),
 		1);
 	assert_string_equal(object.name, "vol");
 	assert_string_equal(object.identity, "");
-	ok(s, store_object_identify(s->db, SOURCE_BACKEND, "vol", "inode-1", &s->err));
+	ok(s,
+		store_object_identify(
+			s->db, NULL, SOURCE_BACKEND, "vol", "inode-1", &s->err));
 	/* Planned again, as after a crash: what is known stays. */
-	ok(s, store_object_plan(s->db, SOURCE_BACKEND, "vol", s->volume, &s->err));
+	ok(s,
+		store_object_plan(
+			s->db, NULL, SOURCE_BACKEND, "vol", s->volume, &s->err));
 	assert_int_equal(
 		store_object_get(s->db, SOURCE_BACKEND, s->volume, &object, &s->err),
 		1);
@@ -30,7 +36,7 @@ static void an_object_is_written_down_before_it_exists(void **state)
 		store_object_get(s->db, TARGET_BACKEND, s->volume, &object, &s->err),
 		0);
 	assert_fails(s,
-		store_object_identify(s->db, TARGET_BACKEND, "vol", "x", &s->err),
+		store_object_identify(s->db, NULL, TARGET_BACKEND, "vol", "x", &s->err),
 		ERR_FENCED,
 		"object 'vol' of '" TARGET_BACKEND "' is not written down any more");
 }
@@ -81,8 +87,12 @@ static void a_known_object_goes_by_its_identity(void **state)
 	AUTO(free) struct garbage *list = NULL;
 	AUTO(free) char *trash = NULL;
 
-	ok(s, store_object_plan(s->db, SOURCE_BACKEND, "vol", s->volume, &s->err));
-	ok(s, store_object_identify(s->db, SOURCE_BACKEND, "vol", "inode-1", &s->err));
+	ok(s,
+		store_object_plan(
+			s->db, NULL, SOURCE_BACKEND, "vol", s->volume, &s->err));
+	ok(s,
+		store_object_identify(
+			s->db, NULL, SOURCE_BACKEND, "vol", "inode-1", &s->err));
 	ok(s, db_listen(s->second, WORK_CHANNEL, &s->err));
 	add(s, NULL, 0);
 	assert_notified(s, WORK_CHANNEL, SOURCE_BACKEND);
@@ -119,7 +129,7 @@ static void a_strangers_object_is_looked_for_by_name_once(void **state)
 	assert_string_equal(old.identity, "");
 	claim_it(s, &g);
 	assert_fails(s, store_garbage_identify(s->db, &old, "x", "inode-1", &s->err),
-		ERR_FENCED, "leftover '%s' was taken over", old.id);
+		ERR_FENCED, "leftover '%s' was taken over", g.name);
 	ok(s, store_garbage_identify(s->db, &g, "as-it-is", "inode-2", &s->err));
 	claim_it(s, &g);
 	assert_false(g.by_name);
@@ -174,8 +184,12 @@ static void its_life_ends_with_its_object(void **state)
 	struct object_row object;
 	struct garbage g;
 
-	ok(s, store_object_plan(s->db, SOURCE_BACKEND, "vol", s->volume, &s->err));
-	ok(s, store_object_identify(s->db, SOURCE_BACKEND, "vol", "inode-1", &s->err));
+	ok(s,
+		store_object_plan(
+			s->db, NULL, SOURCE_BACKEND, "vol", s->volume, &s->err));
+	ok(s,
+		store_object_identify(
+			s->db, NULL, SOURCE_BACKEND, "vol", "inode-1", &s->err));
 	add(s, NULL, 0);
 	claim_it(s, &g);
 	ok(s, store_garbage_renamed(s->db, &g, &s->err));
@@ -205,11 +219,17 @@ static void a_new_object_of_the_name_is_not_forgotten(void **state)
 	struct object_row object;
 	struct garbage g;
 
-	ok(s, store_object_plan(s->db, SOURCE_BACKEND, "vol", s->volume, &s->err));
-	ok(s, store_object_identify(s->db, SOURCE_BACKEND, "vol", "inode-1", &s->err));
+	ok(s,
+		store_object_plan(
+			s->db, NULL, SOURCE_BACKEND, "vol", s->volume, &s->err));
+	ok(s,
+		store_object_identify(
+			s->db, NULL, SOURCE_BACKEND, "vol", "inode-1", &s->err));
 	add(s, NULL, 0);
 	claim_it(s, &g);
-	ok(s, store_object_identify(s->db, SOURCE_BACKEND, "vol", "inode-2", &s->err));
+	ok(s,
+		store_object_identify(
+			s->db, NULL, SOURCE_BACKEND, "vol", "inode-2", &s->err));
 	ok(s, store_garbage_removed(s->db, &g, &s->err));
 	assert_int_equal(
 		store_object_get(s->db, SOURCE_BACKEND, s->volume, &object, &s->err),

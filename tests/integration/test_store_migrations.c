@@ -510,13 +510,13 @@ static void space_is_reserved_until_the_target_is_there(void **state)
 	/* The object is there: the pool's report knows of it. */
 	bring_to(s, &m, PHASE_PREPARING);
 	ok(s,
-		store_object_plan(
-			s->db, TARGET_BACKEND, "volume-t", m.temporary_id, &s->err));
+		store_object_plan(s->db, NULL, TARGET_BACKEND, "volume-t",
+			m.temporary_id, &s->err));
 	assert_int_equal(store_migration_reservations(s->db, &made, &s->err), 1);
 	assert_int_equal(made[0].size_gib, 4);
 	ok(s,
 		store_object_identify(
-			s->db, TARGET_BACKEND, "volume-t", "inode-1", &s->err));
+			s->db, NULL, TARGET_BACKEND, "volume-t", "inode-1", &s->err));
 	free(steal(made));
 	assert_int_equal(store_migration_reservations(s->db, &made, &s->err), 1);
 	assert_int_equal(made[0].size_gib, 2);

@@ -135,10 +135,12 @@ static void the_old_object_becomes_garbage(void **state)
 	struct garbage garbage;
 	struct migration m;
 
-	ok(s, store_object_plan(s->db, SOURCE_BACKEND, "vol-s", s->volume, &s->err));
+	ok(s,
+		store_object_plan(
+			s->db, NULL, SOURCE_BACKEND, "vol-s", s->volume, &s->err));
 	ok(s,
 		store_object_identify(
-			s->db, SOURCE_BACKEND, "vol-s", "inode-1", &s->err));
+			s->db, NULL, SOURCE_BACKEND, "vol-s", "inode-1", &s->err));
 	admit_migration(s, "r1", &m);
 	bring_to(s, &m, PHASE_SEALING);
 	ok(s, db_listen(s->second, WORK_CHANNEL, &s->err));

@@ -197,7 +197,7 @@ static void every_step_is_history(void **state)
 
 		assert_non_null(step);
 		assert_string_equal(list[i].why, step->why);
-		assert_int_equal(list[i].epoch, 1);
+		assert_int_equal(epoch_number(list[i].epoch), 1);
 		assert_int_equal(strlen(list[i].at), 26);
 		if (i > 0)
 			assert_string_equal(list[i].from, list[i - 1].to);
@@ -342,11 +342,12 @@ static void who_was_taken_over_can_do_nothing(void **state)
 		bring_to(s, &old, steps[i].from);
 		m = old;
 		claim(s, &m);
-		assert_int_equal(m.op.epoch, old.op.epoch + 1);
+		assert_int_equal(
+			epoch_number(m.op.epoch), epoch_number(old.op.epoch) + 1);
 		AUTO(free) char *before = sql_everything(s);
 		assert_int_equal(steps[i].run(s, &old), -1);
 		assert_error(&s->err, ERR_FENCED,
-			"operation '%s' was taken over (epoch 2, ours is 1)", m.op.id);
+			"operation '%s' was taken over (claim 2, ours is 1)", m.op.id);
 		assert_int_equal(store_migration_progress(s->db, &old, &s->err), -1);
 		assert_error(&s->err, ERR_FENCED, NULL);
 		assert_int_equal(
