@@ -7,16 +7,21 @@ print-integration:
 EXTRA_DIST += \
 	tests/harness/cloud.py \
 	tests/harness/demo.py \
+	tests/harness/hosts.py \
+	tests/harness/network.py \
 	tests/harness/packages.sh \
 	tests/harness/peer.py \
 	tests/harness/processes.py \
 	tests/harness/servers.py \
 	tests/harness/tally.py \
+	tests/hosts/conftest.py \
+	tests/hosts/test_kill.py \
 	tests/scenarios/conftest.py \
 	tests/scenarios/test_cli.py \
 	tests/scenarios/test_config.py \
 	tests/scenarios/test_crash.py \
 	tests/scenarios/test_damage.py \
+	tests/scenarios/test_forward.py \
 	tests/scenarios/test_hosts.py \
 	tests/scenarios/test_migrate.py \
 	tests/scenarios/test_refusals.py \

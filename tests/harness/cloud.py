@@ -80,12 +80,13 @@ def fault_points(srcdir):
 
 
 class Daemon:
-    """One of our programs with a log file. kill() is a crash, stop() is SIGTERM."""
+    """One of our programs with a log file. kill() is a crash, stop() is SIGTERM. prefix:
+    a command that executes ours elsewhere."""
 
-    def __init__(self, cloud, name, program, arguments):
+    def __init__(self, cloud, name, program, arguments, prefix=()):
         self.cloud = cloud
         self.name = name
-        self.argv = [cloud.program(program), *arguments]
+        self.argv = [*prefix, cloud.program(program), *arguments]
         self.log_path = os.path.join(cloud.tmp, f"{name}.log")
         self.process = None
         self._runs = 0
@@ -184,6 +185,9 @@ class Cloud:
     def directory(self, backend):
         return self.backends[backend].get("file_directory", f"{self.tmp}/{backend}")
 
+    def database_url(self):
+        return self.postgres.url_of(self.database)
+
     def write_config(self, name, default=None, drop=(), database=None, text=None,
                      backends=None):
         """A configuration file like that of the cloud with changes; returns its path."""
@@ -192,7 +196,7 @@ class Cloud:
                   "state_path": f"{self.tmp}/state", **self.default, **(default or {})}
         lines = ["[DEFAULT]"] + [f"{k} = {v}" for k, v in values.items() if k not in drop]
         lines += ["[database]",
-                  f"connection = {database or self.postgres.url_of(self.database)}",
+                  f"connection = {database or self.database_url()}",
                   "[drover]"] + [f"{k} = {v}" for k, v in self.drover_options.items()]
         for backend in backends or self.backends:
             options = {"volume_driver": "file", "volume_backend_name": backend,
@@ -268,8 +272,11 @@ class Cloud:
     def wait_for(self, predicate, deadline=30.0, what="the condition"):
         return wait_for(lambda: self._alive() and predicate(), deadline, what)
 
+    def daemons(self):
+        return [self.scheduler, self.manager]
+
     def _alive(self):
-        for daemon in (self.scheduler, self.manager):
+        for daemon in self.daemons():
             if daemon.process and daemon.process.poll() not in (None, 0, -9):
                 raise AssertionError(f"{daemon.name} ended with "
                                      f"{daemon.process.returncode}:\n{daemon.log()[-3000:]}")
@@ -364,6 +371,11 @@ class Cloud:
             lambda: (m := self.migration(volume)) and m["phase"] == phase and m,
             deadline, f"the migration of {volume} is {phase}")
 
+    def processes(self):
+        """Pids of all that this cloud runs: daemons, workers, nbdkits."""
+        mark = f"DROVER_CLOUD={self.id}".encode()
+        return [p for p in processes.descendants() if processes._carries(p, mark)]
+
     def workers(self):
         """Pids of this cloud's workers."""
         mark = f"DROVER_CLOUD={self.id}".encode()
@@ -437,7 +449,7 @@ class Cloud:
         """What sanitizers and asserts wrote into the logs."""
         marks = ("Sanitizer", "runtime error:", "Assertion `")
         found = []
-        for daemon in (self.scheduler, self.manager):
+        for daemon in self.daemons():
             lines = daemon.log().splitlines()
             for number, line in enumerate(lines):
                 if any(m in line for m in marks):
@@ -448,21 +460,19 @@ class Cloud:
     def close(self, check=True):
         try:
             self.points.release()
-            self.scheduler.stop()
-            self.manager.stop()
+            for daemon in self.daemons():
+                daemon.stop()
             if check:
                 assert not self.complaints(), "\n".join(self.complaints())
         finally:
-            for daemon in (self.scheduler, self.manager):
+            for daemon in self.daemons():
                 if daemon.running():
                     daemon.kill()
-            mark = f"DROVER_CLOUD={self.id}".encode()
-            for pid in processes.descendants():
-                if processes._carries(pid, mark):
-                    try:
-                        os.kill(pid, 9)
-                    except ProcessLookupError:
-                        pass
+            for pid in self.processes():
+                try:
+                    os.kill(pid, 9)
+                except ProcessLookupError:
+                    pass
             if self._connection is not None:
                 self._connection.close()
             if self._own_servers:

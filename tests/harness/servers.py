@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A private PostgreSQL and a private RabbitMQ: real Debian servers on free ports of
-127.0.0.1, in a temporary directory, gone when this process is.
+127.0.0.1, in a temporary directory, gone when this process is. With a place they run on a
+host of a Network (network.py).
 
     servers.py run [--postgres] [--rabbit] -- COMMAND...
 
@@ -34,11 +35,14 @@ def _newest(pattern, package):
 
 
 class Server:
-    """What both have in common. The process is our child; kill() takes its whole tree."""
+    """What both have in common. The process is our child; kill() takes its whole tree.
+    place: (network, host)."""
 
     start_deadline = 60
 
-    def __init__(self, directory=None):
+    def __init__(self, directory=None, place=None):
+        self.address = place[0].address(place[1]) if place else "127.0.0.1"
+        self._place = place[0].prefix(place[1]) if place else []
         self._own_directory = directory is None
         self.directory = directory or processes.temporary_directory()
         self.process = None
@@ -103,13 +107,16 @@ class Server:
 class Postgres(Server):
     name = "PostgreSQL"
 
-    def __init__(self, directory=None):
-        super().__init__(directory)
+    def __init__(self, directory=None, place=None, connections=80):
+        super().__init__(directory, place)
         self._bin = os.path.dirname(
             _newest("/usr/lib/postgresql/*/bin/initdb", "postgresql-15"))
         self.port = processes.free_port()
+        self._connections = connections
         self._data = os.path.join(self.directory, "postgres")
-        self._log = os.path.join(self.directory, "postgres.log")
+        while os.path.exists(self._data):  # the standby beside its primary
+            self._data += "2"
+        self._log = f"{self._data}.log"
         self._prefix = []
         os.mkdir(self._data, 0o700)
         if os.getuid() == 0:  # the server refuses to run as root
@@ -117,21 +124,36 @@ class Postgres(Server):
             os.chown(self._data, user.pw_uid, user.pw_gid)
             self._prefix = ["setpriv", "--reuid", str(user.pw_uid), "--regid",
                             str(user.pw_gid), "--init-groups", "--pdeathsig", "KILL"]
-        subprocess.run(
-            self._prefix + [f"{self._bin}/initdb", "-A", "trust", "-U", "drover", "-N",
-                            "-E", "UTF8", "--locale=C", "-D", self._data],
-            check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/")
-        with open(f"{self._data}/postgresql.conf", "a") as f:
-            f.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\n"
-                    "unix_socket_directories = ''\nshared_buffers = 32MB\n"
-                    "max_wal_size = 256MB\nmax_connections = 80\nfsync = on\n"
-                    "restart_after_crash = on\n")
+        self._make_data()
         self._made = 0
+
+    def _make_data(self):
+        self._tool("initdb", "-A", "trust", "-U", "drover", "-N", "-E", "UTF8",
+                   "--locale=C", "-D", self._data)
+        self._configure(
+            f"shared_buffers = 32MB\nmax_connections = {self._connections}\n"
+            "unix_socket_directories = ''\nmax_wal_size = 256MB\nfsync = on\n"
+            "restart_after_crash = on\nwal_retrieve_retry_interval = 200ms\n")
+        if self._place:
+            with open(f"{self._data}/pg_hba.conf", "a") as f:
+                f.write("host all all samenet trust\n"
+                        "host replication all samenet trust\n")
+
+    def _configure(self, lines=""):
+        """The last of several lines for an option counts."""
+        with open(f"{self._data}/postgresql.conf", "a") as f:
+            f.write(f"listen_addresses = '{self.address}'\nport = {self.port}\n{lines}")
+
+    def _tool(self, name, *arguments):
+        subprocess.run(self._place + self._prefix + [f"{self._bin}/{name}", *arguments],
+                       check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       cwd="/")
 
     def _spawn(self):
         with open(self._log, "ab") as log:
-            return spawn(self._prefix + [f"{self._bin}/postgres", "-D", self._data],
-                         stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+            return spawn(
+                self._place + self._prefix + [f"{self._bin}/postgres", "-D", self._data],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
 
     def ready(self):
         import psycopg2
@@ -146,11 +168,11 @@ class Postgres(Server):
         self.process.send_signal(signal.SIGINT)  # "fast": sessions are cut
 
     def conninfo_of(self, database):
-        return (f"host=127.0.0.1 port={self.port} user=drover dbname={database}"
+        return (f"host={self.address} port={self.port} user=drover dbname={database}"
                 " connect_timeout=5")
 
     def url_of(self, database):
-        return f"postgresql+psycopg2://drover@127.0.0.1:{self.port}/{database}"
+        return f"postgresql+psycopg2://drover@{self.address}:{self.port}/{database}"
 
     @property
     def conninfo(self):
@@ -174,6 +196,51 @@ class Postgres(Server):
         return name
 
 
+class Standby(Postgres):
+    """Follows primary (which runs) by asynchronous streaming; promote() makes it the
+    primary of its own."""
+
+    name = "PostgreSQL standby"
+
+    def __init__(self, primary, directory=None, place=None):
+        self._primary = primary
+        super().__init__(directory or primary.directory, place)
+
+    def _make_data(self):
+        self._tool("pg_basebackup", "-R", "-X", "stream", "-c", "fast", "-D", self._data,
+                   "-d", self._primary.conninfo_of("postgres"))
+        self._configure()
+
+    def _one(self, server, statement):
+        import psycopg2
+
+        connection = psycopg2.connect(server.conninfo)
+        try:
+            connection.autocommit = True
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            return cursor.fetchone()[0]
+        finally:
+            connection.close()
+
+    def in_step(self):
+        """Has it replayed what the primary has written up to now?"""
+        at = self._one(self._primary, "select pg_current_wal_lsn()")
+        return self._one(self, "select coalesce(pg_last_wal_replay_lsn() >="
+                               f" '{at}'::pg_lsn, false)")
+
+    def missing_bytes(self):
+        """How far it is behind the primary."""
+        at = self._one(self._primary, "select pg_current_wal_lsn()")
+        return int(self._one(self, "select pg_wal_lsn_diff("
+                                   f"'{at}', pg_last_wal_replay_lsn())"))
+
+    def promote(self):
+        self._tool("pg_ctl", "-s", "-w", "-D", self._data, "promote")
+        wait_for(lambda: not self._one(self, "select pg_is_in_recovery()"), 30,
+                 "the standby is a primary")
+
+
 class Rabbit(Server):
     """tls_dir holds ca-cert.pem, server-cert.pem and server-key.pem; then .tls_port
     answers too and asks for a client's certificate."""
@@ -181,8 +248,8 @@ class Rabbit(Server):
     name = "RabbitMQ"
     start_deadline = 120
 
-    def __init__(self, directory=None, tls_dir=None):
-        super().__init__(directory)
+    def __init__(self, directory=None, tls_dir=None, place=None):
+        super().__init__(directory, place)
         # Not the wrapper in /usr/sbin: that one insists on the user rabbitmq.
         self._bin = os.path.dirname(_newest(
             "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
@@ -201,7 +268,7 @@ class Rabbit(Server):
         lines = ["loopback_users = none", "vm_memory_high_watermark.absolute = 512MB",
                  "disk_free_limit.absolute = 10MB", "log.file.level = warning"]
         if tls_dir:
-            lines += [f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
+            lines += [f"listeners.ssl.1 = {self.address}:{self.tls_port}",
                       f"ssl_options.cacertfile = {tls_dir}/ca-cert.pem",
                       f"ssl_options.certfile = {tls_dir}/server-cert.pem",
                       f"ssl_options.keyfile = {tls_dir}/server-key.pem",
@@ -222,7 +289,7 @@ class Rabbit(Server):
         env.update({
             "HOME": home, "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_NODENAME": "drover@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_IP_ADDRESS": self.address,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(processes.free_port()),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
@@ -242,13 +309,14 @@ class Rabbit(Server):
 
     def _spawn(self):
         with open(self._log, "ab") as log:
-            return spawn([f"{self._bin}/rabbitmq-server"], stdin=subprocess.DEVNULL,
-                         stdout=log, stderr=log, env=self._env, cwd=self._home)
+            return spawn(self._place + [f"{self._bin}/rabbitmq-server"],
+                         stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env,
+                         cwd=self._home)
 
     def ready(self):
         """The port opens last; then it must greet."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 2) as s:
+            with socket.create_connection((self.address, self.port), 2) as s:
                 s.settimeout(5)
                 s.sendall(b"AMQP\x00\x00\x09\x01")
                 return s.recv(1) == b"\x01"
@@ -262,12 +330,12 @@ class Rabbit(Server):
     def ctl(self, *args):
         """rabbitmqctl; returns what it printed."""
         return subprocess.run(
-            [f"{self._bin}/rabbitmqctl", "-q", *args], check=True, env=self._env,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+            [*self._place, f"{self._bin}/rabbitmqctl", "-q", *args], check=True,
+            env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
             cwd=self._home).stdout
 
     def url_of(self, vhost=""):
-        return f"rabbit://guest:guest@127.0.0.1:{self.port}/{vhost}"
+        return f"rabbit://guest:guest@{self.address}:{self.port}/{vhost}"
 
     @property
     def url(self):

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGKILL of each process while a migration stands in every phase."""
+from hosts import BEFORE_SWITCH, PHASES
+
+# Seconds until all is over and tidy: a few rounds of a worker that begins again.
+WITHIN = 40
+
+
+def test_the_workers_of_the_source(hosts):
+    held = hosts.stage(PHASES)
+    hosts.kill(hosts.workers_on("server1"))
+    hosts.go_on()
+    hosts.ended(held, WITHIN)
+
+
+def test_everything_on_the_target_but_its_manager(hosts):
+    """The servers of exports, who reads back, who makes the temporary volume."""
+    held = hosts.stage(BEFORE_SWITCH)
+    assert hosts.servers() and hosts.readers() and hosts.workers_on("server2")
+    hosts.kill(hosts.servers() + hosts.readers() + hosts.workers_on("server2"))
+    hosts.go_on()
+    hosts.ended(held, WITHIN)
+
+
+def test_the_manager_of_the_source(hosts):
+    held = hosts.stage(PHASES)
+    hosts.manager.kill()
+    hosts.go_on()
+    hosts.manager.start()
+    hosts.ended(held, WITHIN)
+
+
+def test_the_manager_of_the_target(hosts):
+    held = hosts.stage(PHASES)
+    hosts.target.kill()
+    hosts.go_on()
+    hosts.target.start()
+    hosts.ended(held, WITHIN)
+
+
+def test_the_scheduler(hosts):
+    """Nobody misses it, not even for what was admitted already."""
+    held = hosts.stage(PHASES)
+    hosts.scheduler.kill()
+    hosts.go_on()
+    hosts.ended(held, WITHIN)
+
+
+def test_the_broker(hosts):
+    held = hosts.stage(PHASES)
+    hosts.rabbit.kill()
+    hosts.go_on()
+    hosts.ended(held, WITHIN)
+    hosts.rabbit.start()
+    hosts.start_missing()
+    held = hosts.stage(["migrate.settling"])
+    hosts.go_on()
+    hosts.ended(held, WITHIN)
+
+
+def test_the_database(hosts):
+    held = hosts.stage(PHASES)
+    hosts.postgres.kill()
+    hosts.go_on()
+    hosts.postgres.start()
+    hosts.ended(held, WITHIN)
