@@ -10,6 +10,8 @@
 
 #define CINDER "cinder.exception"
 #define DISPATCHER "oslo_messaging.rpc.dispatcher"
+/* Python services take from a context what they know and ignore the rest. */
+#define FORWARDED "_context_drover_forwarded"
 
 /* What a Python peer raises for our codes. NotSupportedOperation shows its text to API
  * users (405); VolumeBackendAPIException hides it behind a plain 500. */
@@ -153,6 +155,8 @@ static int read_context(
 		return -1;
 	if (!out->request_id[0])
 		out->request_id = out->unique_id;
+	if (json_get_bool_or(message, FORWARDED, false, &out->forwarded, err) < 0)
+		return -1;
 	return json_get_bool_or(
 		message, "_context_is_admin", false, &out->is_admin, err);
 }
@@ -178,7 +182,7 @@ static bool is_unique_id(const char *text)
 int envelope_read_request(
 	struct json_object *message, struct rpc_request *out, struct error *err)
 {
-	struct rpc_request request = { 0 };
+	struct rpc_request request = { .message = message };
 	const char *name_space;
 
 	if (json_get_string(message, "method", &request.method, err) < 0 ||
@@ -302,6 +306,16 @@ struct json_object *envelope_request(const char *method, const char *version,
 	}
 	add_context(message, request_id);
 	return message;
+}
+
+struct json_object *envelope_forward(struct json_object *message)
+{
+	struct json_object *copy = json_object_new_object();
+
+	json_object_object_foreach(message, key, value)
+		json_add(copy, key, json_object_get(value));
+	json_add_bool(copy, FORWARDED, true);
+	return copy;
 }
 
 /* --- replies */

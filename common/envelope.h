@@ -35,6 +35,9 @@ struct json_object *envelope_request(const char *method, const char *version,
 	const char *request_id, struct json_object *args,
 	const struct rpc_address *reply);
 
+/* The same request with the mark that it was sent on; message is borrowed. */
+struct json_object *envelope_forward(struct json_object *message);
+
 /* result is borrowed and may be NULL; failure NULL: it is the answer. */
 struct json_object *envelope_reply(const struct rpc_address *to,
 	struct json_object *result, const struct error *failure);

@@ -124,10 +124,15 @@ static int call_handler(
 	return method->handle(w->service->arg, request, result, err);
 }
 
-static bool is_about_database(enum error_code code)
+/* A locked row, or a broker that did not take what was sent on: of this message alone. */
+static bool is_its_own(enum error_code code)
 {
-	return code == ERR_DB_UNAVAILABLE || code == ERR_DB_UNKNOWN ||
-		code == ERR_DB_RETRY;
+	return code == ERR_DB_RETRY || code == ERR_BROKER;
+}
+
+static bool will_pass(enum error_code code)
+{
+	return code == ERR_DB_UNAVAILABLE || code == ERR_DB_UNKNOWN || is_its_own(code);
 }
 
 static void answer(struct inbox *inbox, const struct rpc_request *request,
@@ -177,13 +182,14 @@ static bool is_deadly(struct inbox *inbox, const struct waiting *w)
 static void defer(struct inbox *inbox, struct waiting *w, const struct error *why)
 {
 	if (w->deferred_by == ERR_NONE)
-		log_warning("request waits for the database method=%s request=%s"
+		log_warning("request waits for the %s method=%s request=%s"
 			    " reason='%s'",
+			why->code == ERR_BROKER ? "broker" : "database",
 			w->request.method, w->request.request_id, why->text);
 	w->deferred_by = why->code;
 }
 
-/* Has it been handled? Otherwise it has to wait for the database. */
+/* Has it been handled? Otherwise it has to wait for the database or the broker. */
 static bool handle(struct inbox *inbox, struct waiting *w)
 {
 	AUTO(json_object_put) struct json_object *result = NULL;
@@ -197,7 +203,7 @@ static bool handle(struct inbox *inbox, struct waiting *w)
 	if (w->request.redelivered)
 		suspects_note(&inbox->suspects, unique_id);
 	rc = call_handler(w, &result, &err);
-	if (rc == RPC_FAILED && is_about_database(err.code)) {
+	if (rc == RPC_FAILED && will_pass(err.code)) {
 		defer(inbox, w, &err);
 		done = false;
 	} else if (rc != RPC_LATER) {
@@ -298,7 +304,7 @@ static void try_one(struct inbox *inbox, struct waiting **at)
 	}
 	if (handle(inbox, w)) {
 		unlink_waiting(inbox, at);
-	} else if (w->deferred_by != ERR_DB_RETRY) {
+	} else if (!is_its_own(w->deferred_by)) {
 		inbox->away_until = next_try(&inbox->pause_s);
 		return;
 	} else {

@@ -3,9 +3,9 @@
  *
  * A message is acknowledged after its handler returned. One whose handler found no database
  * waits and is tried again; whatever comes later waits behind it, so nothing overtakes. One
- * that met a locked row is set aside: only later messages about the same volume wait for
- * it. What waits is bounded by the prefetch. A message that ended the process before, more
- * than once, is rejected.
+ * that met a locked row, or that the broker did not take to be sent on, is set aside: only
+ * later messages about the same volume wait for it. What waits is bounded by the prefetch.
+ * A message that ended the process before, more than once, is rejected.
  */
 #ifndef COMMON_INBOX_H
 #define COMMON_INBOX_H

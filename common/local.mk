@@ -38,6 +38,7 @@ common_libcommon_a_SOURCES += \
 	common/store/garbage.c common/store/garbage.h \
 	common/store/migration_list.c common/store/migration_work.c \
 	common/store/migrations.c common/store/migrations.h \
+	common/store/moved.c common/store/moved.h \
 	common/store/operations.c common/store/operations.h \
 	common/store/remote.c common/store/remote.h \
 	common/store/standby.c common/store/standby.h \

@@ -345,6 +345,27 @@ int rpc_fanout(struct rpc *rpc, const char *topic, const char *method,
 	return 0;
 }
 
+int rpc_forward(struct rpc *rpc, const struct rpc_request *request, const char *topic,
+	const char *server, struct error *err)
+{
+	AUTO(json_object_put)
+	struct json_object *message = envelope_forward(request->message);
+	/* When a call's caller has given up its request goes, as oslo.messaging has it. */
+	double keep_s = request->reply.id[0] ? rpc->options.response_timeout_s : 0;
+	char key[ROUTING_KEY_SIZE];
+	struct publication m = {
+		.exchange = rpc->options.exchange,
+		.key = key,
+		.mandatory = true,
+		.expiration_ms = (int64_t)(keep_s * 1000),
+	};
+
+	if (name_queue(key, topic, server, err) < 0 ||
+		send_request(rpc, &m, false, message, err) < 0)
+		return error_context(err, "send '%s' on to '%s'", request->method, key);
+	return 0;
+}
+
 void rpc_reply(struct rpc *rpc, const struct rpc_address *to,
 	struct json_object *result, const struct error *failure)
 {

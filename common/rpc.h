@@ -59,12 +59,14 @@ struct rpc_request {
 	const char *method;
 	const char *version;
 	struct json_object *args; /* an object, never NULL */
+	struct json_object *message; /* all of it, for rpc_forward() */
 	const char *request_id; /* the API request, "req-..."; never NULL. When the
 				     context has none: the message's unique id */
 	const char *unique_id; /* of this message */
 	const char *user_id, *project_id; /* NULL when the context has none */
 	bool is_admin;
 	bool redelivered;
+	bool forwarded; /* another server sent it on */
 	struct rpc_address reply;
 };
 
@@ -74,8 +76,9 @@ enum {
 			    ERR_DB_UNAVAILABLE, ERR_DB_UNKNOWN or ERR_DB_RETRY the message
 			    is kept unacknowledged and given to the handler again after
 			    1 s, then up to 5 s. All newer messages wait behind it; with
-			    ERR_DB_RETRY (a row is locked) only those about the same
-			    volume, see envelope_volume_id(). */
+			    ERR_DB_RETRY (a row is locked) and ERR_BROKER (it could
+			    not be sent on) only those about the same volume, see
+			    envelope_volume_id(). */
 	RPC_DONE = 0, /* *result (may stay NULL) is the reply; handed over */
 	RPC_LATER = 1, /* the handler will call rpc_reply() some time */
 };
@@ -120,6 +123,11 @@ int rpc_cast(struct rpc *rpc, const char *topic, const char *server, bool mandat
 	struct json_object *args, struct error *err);
 int rpc_fanout(struct rpc *rpc, const char *topic, const char *method,
 	const char *version, struct json_object *args, struct error *err);
+/* Send a request on to another server, with its ids, its reply address and a mark in its
+ * context; the handler then returns RPC_LATER, and the other server answers. Confirmed like
+ * a cast with mandatory. A Python server ignores the mark. */
+int rpc_forward(struct rpc *rpc, const struct rpc_request *request, const char *topic,
+	const char *server, struct error *err);
 
 /* Answer a call. failure NULL: result (borrowed, may be NULL). A no-op for a cast. When the
  * broker is away the reply is queued in memory (bounded) and sent for up to 60 s. */

@@ -6,6 +6,7 @@
  *
  *	manager.c	life: database, leases, heartbeats, stop
  *	methods.c	RPC methods
+ *	forward.c	requests for volumes that have moved to another host
  *	reports.c	what the backends have: asked of workers, told to the schedulers
  *	scan.c		rows that are due: operations, garbage, exports
  *	children.c	worker processes
@@ -64,6 +65,7 @@ struct child {
 	int fd;
 	char line[4096];
 	size_t used;
+	double heard_at; /* it said something, or was started */
 };
 
 /* A process that is not our child: the server of an export. */
@@ -126,6 +128,8 @@ struct child *child_find(struct manager *manager, enum child_kind kind, const ch
 /* Scan when this process ends; a second call for the same id and process is nothing. */
 int watch_process(
 	struct manager *manager, const char *id, pid_t pid, struct error *err);
+/* Kill workers that have said nothing for worker_timeout: they are stopped. */
+void children_check(struct manager *manager);
 /* A signal to all workers. Returns how many are left. */
 unsigned children_stop(struct manager *manager, int signum);
 void children_free(struct manager *manager);
@@ -150,6 +154,13 @@ void reports_look_at(struct managed *managed);
 void reports_take(struct manager *manager, const char *backend, const char *text);
 /* The capabilities as Cinder's backends report them. */
 struct json_object *reports_capabilities(struct managed *managed);
+
+/* forward.c */
+/* Whose is the volume of this request? 0: ours or nobody's, go on. RPC_LATER: another
+ * manager's, it was sent on (or it is done already): return that. -1: it cannot be sent
+ * on, refuse it; or the database or the broker is away. */
+int forward_if_moved(struct manager *manager, const struct rpc_request *request,
+	const char *id, struct error *err);
 
 /* methods.c */
 /* Their argument is the struct managed that serves them. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The RPC methods of a volume service: migration-spec 8.2. Each is one short transaction;
  * objects in messages are hints, the rows count. A refused request puts back what the API
- * tier wrote before it. */
+ * tier wrote before it. One for a volume that lives on another host by now is sent on. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/envelope.h"
 #include "common/log.h"
 #include "common/store/exports.h"
 #include "common/store/migrations.h"
@@ -58,7 +59,7 @@ static struct manager *manager_of(void *arg)
 static bool must_wait(const struct error *err)
 {
 	return err->code == ERR_DB_UNAVAILABLE || err->code == ERR_DB_UNKNOWN ||
-		err->code == ERR_DB_RETRY;
+		err->code == ERR_DB_RETRY || err->code == ERR_BROKER;
 }
 
 /* ---- create and delete ---- */
@@ -115,12 +116,16 @@ static int delete_volume(void *arg, const struct rpc_request *request,
 	bool unmanage = false, cascade = false;
 	enum admission admission;
 	const char *id;
+	int moved;
 
 	if (volume_id_of(request, "volume", &id, err) < 0 ||
 		json_get_bool_or(
 			request->args, "unmanage_only", false, &unmanage, err) < 0 ||
 		json_get_bool_or(request->args, "cascade", false, &cascade, err) < 0)
 		return -1;
+	moved = forward_if_moved(manager, request, id, err);
+	if (moved)
+		return moved > 0 ? moved : put_back(manager, id, "deleting", NULL, err);
 	if (unmanage || cascade) {
 		error_set(err, ERR_NOT_SUPPORTED,
 			"volume '%s' cannot be deleted so: %s is not supported", id,
@@ -181,10 +186,15 @@ static int initialize_connection(void *arg, const struct rpc_request *request,
 	struct export export;
 	struct volume volume;
 	const char *id, *host;
+	int moved;
 	bool nbd;
 
-	if (volume_id_of(request, "volume", &id, err) < 0 ||
-		get_volume(manager, id, &volume, err) < 0 ||
+	if (volume_id_of(request, "volume", &id, err) < 0)
+		return -1;
+	moved = forward_if_moved(manager, request, id, err);
+	if (moved)
+		return moved;
+	if (get_volume(manager, id, &volume, err) < 0 ||
 		connector_of(request, &host, &nbd, err) < 0)
 		return -1;
 	/* Nova and os-brick do not speak NBD: they would not know what to do with it. */
@@ -236,10 +246,15 @@ static int terminate_connection(void *arg, const struct rpc_request *request,
 {
 	struct manager *manager = manager_of(arg);
 	const char *id, *host;
+	int moved;
 	bool nbd;
 
-	if (volume_id_of(request, "volume", &id, err) < 0 ||
-		connector_of(request, &host, &nbd, err) < 0)
+	if (volume_id_of(request, "volume", &id, err) < 0)
+		return -1;
+	moved = forward_if_moved(manager, request, id, err);
+	if (moved)
+		return moved;
+	if (connector_of(request, &host, &nbd, err) < 0)
 		return -1;
 	return store_export_close(manager->db, id, host, err) < 0 ? -1 : RPC_DONE;
 }
@@ -249,9 +264,13 @@ static int remove_export(void *arg, const struct rpc_request *request,
 {
 	struct manager *manager = manager_of(arg);
 	const char *id;
+	int moved;
 
 	if (volume_id_of(request, "volume", &id, err) < 0)
 		return -1;
+	moved = forward_if_moved(manager, request, id, err);
+	if (moved)
+		return moved;
 	return store_export_close(manager->db, id, NULL, err) < 0 ? -1 : RPC_DONE;
 }
 
@@ -274,17 +293,16 @@ static int check_pool(struct manager *manager, const char *target, struct error 
 		address.backend, address.pool);
 }
 
-static int read_request(struct manager *manager, const struct rpc_request *request,
+static int read_request(const struct rpc_request *request,
 	struct migration_request *migration, struct error *err)
 {
 	struct json_object *host;
 
 	if (json_get_object(request->args, "host", &host, err) < 0 ||
-		json_get_string(host, "host", &migration->target, err) < 0 ||
-		json_get_bool_or(request->args, "force_host_copy", false,
-			&migration->force_host_copy, err) < 0)
+		json_get_string(host, "host", &migration->target, err) < 0)
 		return -1;
-	return check_pool(manager, migration->target, err);
+	return json_get_bool_or(request->args, "force_host_copy", false,
+		&migration->force_host_copy, err);
 }
 
 static int migrate_volume(void *arg, const struct rpc_request *request,
@@ -298,10 +316,16 @@ static int migrate_volume(void *arg, const struct rpc_request *request,
 	};
 	enum admission admission;
 	struct error why;
+	int moved;
 
 	if (volume_id_of(request, "volume", &migration.volume_id, err) < 0)
 		return -1;
-	if (read_request(manager, request, &migration, err) == 0 &&
+	moved = read_request(request, &migration, err) < 0
+		? -1
+		: forward_if_moved(manager, request, migration.volume_id, err);
+	if (moved > 0)
+		return moved;
+	if (moved == 0 && check_pool(manager, migration.target, err) == 0 &&
 		store_migration_admit(manager->db, &migration, &admission, err) == 0) {
 		log_info("migrate_volume volume=%s target=%s request=%s%s",
 			migration.volume_id, migration.target, request->request_id,
@@ -363,11 +387,17 @@ static int refuse_changed(struct manager *manager, const struct rpc_request *req
 	const char *reservations[MAX_RESERVATIONS + 1];
 	struct volume volume;
 	const char *id;
+	int moved;
 
-	if (volume_id_of(request, "volume", &id, err) < 0 ||
-		get_volume(manager, id, &volume, err) < 0)
+	if (volume_id_of(request, "volume", &id, err) < 0)
 		return -1;
 	reservations_of(request->args, "reservations", reservations);
+	moved = forward_if_moved(manager, request, id, err);
+	if (moved)
+		return moved > 0 ? moved
+				 : put_back(manager, id, status, reservations, err);
+	if (get_volume(manager, id, &volume, err) < 0)
+		return -1;
 	if (store_volume_idle(manager->db, &volume, doing, err) == 0)
 		error_set(err, ERR_NOT_SUPPORTED,
 			"volume '%s' cannot %s: '%s' is not supported", id, doing,
@@ -388,6 +418,30 @@ static int retype(void *arg, const struct rpc_request *request,
 	return refuse_changed(manager_of(arg), request, "retyping", "be retyped", err);
 }
 
+/* Known, and answered "not supported" at once; but whoever has the volume now, a Cinder
+ * say, may do it. */
+static int not_supported(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	const char *id = envelope_volume_id(request->args);
+	struct json_object *object, *data;
+	int moved = 0;
+
+	/* It is the owner of the new volume that is asked. */
+	if (strcmp(request->method, "update_migrated_volume") == 0 &&
+		(json_get_object(request->args, "new_volume", &object, err) < 0 ||
+			json_get_object(object, "versioned_object.data", &data, err) <
+				0 ||
+			json_get_string(data, "id", &id, err) < 0))
+		return -1;
+	if (id && uuid_is(id))
+		moved = forward_if_moved(manager_of(arg), request, id, err);
+	if (moved)
+		return moved;
+	return error_set(err, ERR_NOT_SUPPORTED,
+		"'%s' is not supported by this service", request->method);
+}
+
 const struct rpc_method manager_methods[] = {
 	{ "create_volume", create_volume },
 	{ "delete_volume", delete_volume },
@@ -399,29 +453,30 @@ const struct rpc_method manager_methods[] = {
 	{ "publish_service_capabilities", publish_service_capabilities },
 	{ "extend_volume", extend_volume },
 	{ "retype", retype },
+	/* These name a volume. */
+	{ "create_snapshot", not_supported },
+	{ "delete_snapshot", not_supported },
+	{ "attach_volume", not_supported },
+	{ "detach_volume", not_supported },
+	{ "attachment_update", not_supported },
+	{ "attachment_delete", not_supported },
+	{ "migrate_volume_completion", not_supported },
+	{ "update_migrated_volume", not_supported },
+	{ "extend_volume_completion", not_supported },
+	{ "copy_volume_to_image", not_supported },
+	{ "accept_transfer", not_supported },
+	{ "revert_to_snapshot", not_supported },
+	{ "reimage", not_supported },
+	{ "secure_file_operations_enabled", not_supported },
 	/* Known, and answered "not supported" at once. */
-	{ "create_snapshot", NULL },
-	{ "delete_snapshot", NULL },
-	{ "attach_volume", NULL },
-	{ "detach_volume", NULL },
-	{ "attachment_update", NULL },
-	{ "attachment_delete", NULL },
 	{ "initialize_connection_snapshot", NULL },
 	{ "terminate_connection_snapshot", NULL },
 	{ "remove_export_snapshot", NULL },
-	{ "extend_volume_completion", NULL },
-	{ "migrate_volume_completion", NULL },
-	{ "update_migrated_volume", NULL },
-	{ "copy_volume_to_image", NULL },
-	{ "accept_transfer", NULL },
-	{ "revert_to_snapshot", NULL },
-	{ "reimage", NULL },
 	{ "manage_existing", NULL },
 	{ "manage_existing_snapshot", NULL },
 	{ "get_manageable_volumes", NULL },
 	{ "get_manageable_snapshots", NULL },
 	{ "get_backup_device", NULL },
-	{ "secure_file_operations_enabled", NULL },
 	{ "freeze_host", NULL },
 	{ "thaw_host", NULL },
 	{ "failover", NULL },

@@ -56,6 +56,32 @@ static void a_captured_call_is_read(void **state)
 	assert_int_equal(json_get_object(request.args, "volume", &volume, &err), 0);
 }
 
+static void a_request_that_is_sent_on_keeps_its_ids(void **state)
+{
+	AUTO(json_object_put) struct json_object *message = NULL;
+	AUTO(json_object_put) struct json_object *copy = NULL;
+	struct rpc_request request, again;
+	struct error err = { 0 };
+	char body[8192];
+	size_t length = read_data("rpc-call.json", body, sizeof(body));
+
+	assert_int_equal(envelope_open(body, length, &message, &err), 0);
+	assert_int_equal(envelope_read_request(message, &request, &err), 0);
+	assert_false(request.forwarded);
+	copy = envelope_forward(request.message);
+	assert_int_equal(envelope_read_request(copy, &again, &err), 0);
+	assert_true(again.forwarded);
+	assert_string_equal(again.unique_id, request.unique_id);
+	assert_string_equal(again.request_id, request.request_id);
+	assert_string_equal(again.reply.queue, request.reply.queue);
+	assert_string_equal(again.reply.id, request.reply.id);
+	assert_string_equal(again.version, request.version);
+	assert_ptr_equal(again.args, request.args);
+	/* The one that came is as it was: it may have to be sent on again. */
+	assert_int_equal(envelope_read_request(message, &request, &err), 0);
+	assert_false(request.forwarded);
+}
+
 static void a_captured_failure_becomes_an_error(void **state)
 {
 	AUTO(json_object_put) struct json_object *message = NULL;
@@ -350,6 +376,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_captured_call_is_read),
+		cmocka_unit_test(a_request_that_is_sent_on_keeps_its_ids),
 		cmocka_unit_test(a_captured_failure_becomes_an_error),
 		cmocka_unit_test(what_is_malformed_is_refused),
 		cmocka_unit_test(a_request_with_wrong_members_is_refused),
