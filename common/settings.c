@@ -125,6 +125,8 @@ static const struct option drover_options[] = {
 		"Seconds after which waiting work is looked for without a notice." },
 	{ "worker_attempts", OPTION_INT, S(worker_attempts), "5", 1, 1000,
 		"Crashes of an operation without progress before it is given up." },
+	{ "worker_timeout", OPTION_FLOAT, S(worker_timeout), "60", 2, MANY,
+		"Seconds after which a worker that shows no sign of life is killed." },
 	{ "lease_time", OPTION_FLOAT, S(lease_time), "30", 1, 3600,
 		"Seconds that a manager's hold on its backends counts after its last sign "
 		"of life; at least three times report_interval." },

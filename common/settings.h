@@ -47,6 +47,7 @@ struct settings {
 	double checkpoint_seconds; /* 5 */
 	double rescan_interval; /* 15 s */
 	int64_t worker_attempts; /* crashes without progress before giving up, 5 */
+	double worker_timeout; /* 60 s */
 	double lease_time; /* 30 s, at least 3 * report_interval */
 	double peer_timeout; /* 300 s of silence after the lease */
 	double standby_timeout; /* 60 s */

@@ -62,7 +62,7 @@ static void take_lines(struct child *child)
 		size_t length = (size_t)(newline - child->line) + 1;
 
 		*newline = '\0';
-		if (child->kind == CHILD_STATS)
+		if (child->kind == CHILD_STATS && child->line[0])
 			reports_take(child->manager, child->id, child->line);
 		child->used -= length;
 		memmove(child->line, child->line + length, child->used);
@@ -83,6 +83,7 @@ static void on_readable(struct ev_loop *ev, ev_io *watcher, int events)
 		return;
 	}
 	child->used += (size_t)got;
+	child->heard_at = clock_seconds();
 	take_lines(child);
 }
 
@@ -154,6 +155,24 @@ static int build_argv(struct manager *manager, enum child_kind kind, const char 
 	return 0;
 }
 
+/* Until when the lease counts, so that a worker does not outlive it even when this process
+ * hangs. A full socket belongs to a worker that is stopped or does not listen. */
+static void tell_lease(const struct child *child)
+{
+	char line[64];
+	int length = snprintf(line, sizeof(line), "{\"lease_until_ms\": %lld}\n",
+		(long long)child->manager->lease_until_ms);
+
+	if (child->fd >= 0 && child->manager->lease_until_ms > 0)
+		send(child->fd, line, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void children_tell_lease(struct manager *manager)
+{
+	for (const struct child *c = manager->children; c; c = c->next)
+		tell_lease(c);
+}
+
 static int spawn(
 	struct manager *manager, struct child *child, char *epoch, struct error *err)
 {
@@ -166,6 +185,7 @@ static int spawn(
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set_errno(err, ERR_IO, "cannot make a socket pair");
 	child->fd = pair[0];
+	tell_lease(child);
 	child->pid = fork();
 	if (child->pid == 0)
 		become_worker(manager->worker_path, (char *const *)(uintptr_t)argv,
@@ -204,6 +224,7 @@ int child_start(struct manager *manager, enum child_kind kind, const char *id,
 	ev_io_init(&child->io, on_readable, child->fd, EV_READ);
 	child->io.data = child;
 	ev_io_start(loop_ev(manager->loop), &child->io);
+	child->heard_at = clock_seconds();
 	if (kind == CHILD_OPERATION)
 		manager->running++;
 	log_debug("worker started kind=%s id=%s pid=%d", kind_names[kind], id,
@@ -220,6 +241,35 @@ struct child *child_find(struct manager *manager, enum child_kind kind, const ch
 		if (c->kind == kind && strcmp(c->id, id) == 0)
 			return c;
 	return NULL;
+}
+
+/* The server of an export has closed its end, and says nothing; what becomes one waits for
+ * the standbys of the database before that. */
+static bool is_silent(const struct child *child)
+{
+	const struct settings *settings = child->manager->settings;
+	double seconds = settings->worker_timeout;
+
+	if (child->kind == CHILD_EXPORT)
+		seconds += settings->standby_timeout;
+	return child->fd >= 0 && clock_seconds() - child->heard_at > seconds;
+}
+
+void children_check(struct manager *manager)
+{
+	struct ev_loop *ev = loop_ev(manager->loop);
+
+	for (struct child *c = manager->children; c; c = c->next) {
+		if (!is_silent(c))
+			continue;
+		/* This process may have been stopped itself. */
+		on_readable(ev, &c->io, EV_READ);
+		if (!is_silent(c))
+			continue;
+		log_error("worker is stuck, it is killed kind=%s id=%s pid=%d",
+			kind_names[c->kind], c->id, (int)c->pid);
+		kill(c->pid, SIGKILL);
+	}
 }
 
 unsigned children_stop(struct manager *manager, int signum)

@@ -265,6 +265,7 @@ static void on_look(struct ev_loop *ev, ev_timer *watcher, int events)
 
 static void on_rescan(struct ev_loop *ev, ev_timer *watcher, int events)
 {
+	children_check(watcher->data);
 	manager_scan(watcher->data);
 	manager_find_lost(watcher->data);
 }

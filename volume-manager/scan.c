@@ -11,6 +11,7 @@
 #include "common/store/garbage.h"
 #include "common/store/migrations.h"
 #include "common/store/operations.h"
+#include "common/store/orphans.h"
 #include "common/store/remote.h"
 #include "volume-manager/manager.h"
 #include "volume-manager/process.h"
@@ -196,12 +197,47 @@ void manager_scan(struct manager *manager)
 	}
 }
 
+static bool has_lease(const struct manager *manager)
+{
+	for (size_t i = 0; i < manager->count; i++)
+		if (manager->managed[i].leased)
+			return true;
+	return false;
+}
+
+/* Of hosts that are silent for longer than anybody waits. */
+static int help_the_silent(struct manager *manager, struct error *err)
+{
+	const struct settings *settings = manager->settings;
+	const double seconds = settings->peer_timeout;
+	const bool keep = settings->migration_result_keep;
+	AUTO(free) struct orphan *list = NULL;
+	int count = store_orphan_list(manager->db, seconds, &list, err);
+
+	for (int i = 0; i < count; i++) {
+		int taken = store_orphan_take_back(
+			manager->db, &list[i], seconds, keep, err);
+
+		if (taken < 0)
+			return -1;
+		if (taken)
+			log_warning("migration of a silent host was taken back id=%s "
+				    "volume=%s host=%s",
+				list[i].id, list[i].volume_id, list[i].host);
+	}
+	if (count < 0)
+		return -1;
+	return store_migration_set_lost_back(manager->db, NULL, seconds, keep, err);
+}
+
 void manager_find_lost(struct manager *manager)
 {
 	struct error err;
 
 	if (manager->stopping || !manager->schema_ok)
 		return;
+	if (has_lease(manager) && help_the_silent(manager, &err) < 0)
+		log_warning("%s", err.text);
 	for (size_t i = 0; i < manager->count; i++) {
 		const struct managed *managed = &manager->managed[i];
 		int count = !managed->leased

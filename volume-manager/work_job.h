@@ -30,5 +30,7 @@ int remote_make_target(struct job *job, struct error *err);
  * connection was lost. options has the callbacks and sizes. */
 int remote_copy(struct job *job, const struct endpoint *source,
 	struct copy_options *options, struct copy_result *result, struct error *err);
+/* Every export of S and T closed and acknowledged by its owner. */
+int remote_wait_closed(struct job *job, struct error *err);
 
 #endif

@@ -3,7 +3,6 @@
  * work_remote.c. */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/fault.h"
 #include "common/log.h"
@@ -11,8 +10,6 @@
 #include "common/store/remote.h"
 #include "copy/copy.h"
 #include "volume-manager/work_job.h"
-
-#define EXPORT_CLOSE_SECONDS 30.0
 
 static void job_clear(struct job *job)
 {
@@ -215,34 +212,13 @@ static int copy(struct job *job, struct error *err)
 		work, store_migration_seal(work->db, &job->m, result.digest, err), err);
 }
 
-/* Exports of ours that are closing are waited for; the switch itself demands that none is
- * open, and that nobody else had one. */
-static int wait_for_exports(struct job *job, struct error *err)
-{
-	const struct timespec nap = { .tv_nsec = 10000000 };
-	const double deadline = clock_seconds() + EXPORT_CLOSE_SECONDS;
-	struct work *work = job->work;
-	int closed;
-
-	while ((closed = work_sure(work,
-			store_migration_exports_closed(work->db, &job->m, err), err)) ==
-		0) {
-		if (work_stopping(work))
-			return work_stop_error(err);
-		if (clock_seconds() > deadline)
-			return error_set(err, ERR_TIMEOUT,
-				"an export of the volume was not closed in %.0f s",
-				EXPORT_CLOSE_SECONDS);
-		nanosleep(&nap, NULL);
-	}
-	return closed < 0 ? -1 : 0;
-}
-
 static int seal(struct job *job, struct error *err)
 {
 	struct work *work = job->work;
 
-	if (fault_point("migrate.sealing", err) < 0 || wait_for_exports(job, err) < 0 ||
+	/* The switch itself demands that none is open, and that nobody else had one. */
+	if (fault_point("migrate.sealing", err) < 0 ||
+		remote_wait_closed(job, err) < 0 ||
 		fault_point("migrate.switch", err) < 0)
 		return -1;
 	if (work_sure(work,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The target is on another host: T is made, exported and read back by its manager, asked
  * for by rows; the bytes go there over NBD. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +15,10 @@
 #include "common/store/remote.h"
 #include "volume-manager/work_job.h"
 
-/* How long the target's manager may be silent before the migration is taken back. */
-#define SILENCE_SECONDS 60.0
-/* Copies that are begun again without a checkpoint in between. */
+/* Copies that are begun again without a checkpoint in between after an error of the
+ * target's disk; a connection that is lost is made anew for as long as anybody waits. */
 #define COPY_TRIES 5
+#define LONGEST_NAP_MS 1000
 #define KEY_BYTES 32
 
 static void nap_ms(unsigned ms)
@@ -28,38 +29,57 @@ static void nap_ms(unsigned ms)
 	nanosleep(&nap, NULL);
 }
 
-/* Waiting for the target: bounded by its silence, ended by a stop. */
+/* Waiting for the target: bounded by the silence of its manager, and by a manager that is
+ * there and does not do it; ended by a stop. Silence counts from the end of the lease. */
 struct patience {
 	struct job *job;
-	double alive_at, look_at;
+	double seconds, alive_at, until, look_at;
 };
 
 static void patience_init(struct patience *p, struct job *job)
 {
-	*p = (struct patience) { job, clock_seconds(), 0 };
+	double now = clock_seconds();
+	double seconds = job->work->settings->peer_timeout;
+
+	*p = (struct patience) { job, seconds, now, now + seconds, 0 };
+}
+
+static int look(struct patience *p, double now, struct error *err)
+{
+	struct work *work = p->job->work;
+	int alive = work_sure(
+		work, store_remote_alive(work->db, p->job->m.target, err), err);
+
+	if (alive < 0 ||
+		work_sure(work, store_migration_wanted(work->db, &p->job->m, err),
+			err) < 0)
+		return -1;
+	/* What it has had no time for does not count. */
+	if (alive)
+		p->alive_at = now;
+	else
+		p->until = now + p->seconds;
+	p->look_at = now + 0.5;
+	return 0;
 }
 
 static int patience_wait(struct patience *p, const char *for_what, struct error *err)
 {
-	struct work *work = p->job->work;
 	double now = clock_seconds();
-	int alive;
 
-	if (work_stopping(work))
+	if (work_stopping(p->job->work))
 		return work_stop_error(err);
-	if (now >= p->look_at) {
-		p->look_at = now + 1.0;
-		alive = work_sure(
-			work, store_remote_alive(work->db, p->job->m.target, err), err);
-		if (alive < 0)
-			return -1;
-		if (alive)
-			p->alive_at = now;
-	}
-	if (now - p->alive_at > SILENCE_SECONDS)
+	if (now >= p->look_at && look(p, now, err) < 0)
+		return -1;
+	if (now - p->alive_at > p->seconds)
 		return error_set(err, ERR_TIMEOUT,
-			"target: the manager of '%s' has been silent for %.0f s while %s",
-			p->job->m.target, SILENCE_SECONDS, for_what);
+			"target: the manager of '%s' has been silent for more than "
+			"%.0f s, %s",
+			p->job->m.target, p->seconds, for_what);
+	if (now > p->until)
+		return error_set(err, ERR_TIMEOUT,
+			"target: the manager of '%s' has not done it in %.0f s: %s",
+			p->job->m.target, p->seconds, for_what);
 	nap_ms(10);
 	return 0;
 }
@@ -75,7 +95,8 @@ int remote_make_target(struct job *job, struct error *err)
 	patience_init(&patience, job);
 	while ((made = work_sure(
 			work, store_remote_created(work->db, &job->m, err), err)) == 0)
-		if (patience_wait(&patience, "the temporary volume was made", err) < 0)
+		if (patience_wait(
+			    &patience, "the temporary volume is to be made", err) < 0)
 			return -1;
 	return made < 0 ? -1 : 0;
 }
@@ -112,7 +133,8 @@ static int wait_for_export(struct job *job, struct export *export, struct error 
 			return -1;
 		if (found && strcmp(export->state, "open") == 0)
 			return 0;
-		if (patience_wait(&patience, "it was exported", err) < 0)
+		if (patience_wait(&patience, "the temporary volume is to be exported",
+			    err) < 0)
 			return -1;
 	}
 }
@@ -163,7 +185,8 @@ static void on_read_back_stop(void *arg)
 
 static int answer_of(struct asker *asker, int64_t id, char **text, struct error *err)
 {
-	double silent_since = clock_seconds(), look_at = silent_since + 1.0;
+	const double seconds = asker->job->work->settings->peer_timeout;
+	double alive_at = clock_seconds(), look_at = alive_at;
 	int answered;
 
 	for (;;) {
@@ -176,12 +199,13 @@ static int answer_of(struct asker *asker, int64_t id, char **text, struct error 
 			look_at = clock_seconds() + 1.0;
 			if (store_remote_alive(asker->db, asker->job->m.target, err) >
 				0)
-				silent_since = clock_seconds();
+				alive_at = clock_seconds();
 		}
-		if (clock_seconds() - silent_since > SILENCE_SECONDS)
+		if (clock_seconds() - alive_at > seconds)
 			return error_set(err, ERR_TIMEOUT,
-				"target: its manager has not read back for %.0f s",
-				SILENCE_SECONDS);
+				"target: the manager of '%s' has been silent for more "
+				"than %.0f s, it is to read back",
+				asker->job->m.target, seconds);
 		nap_ms(answered < 0 ? 200 : 5);
 	}
 }
@@ -235,34 +259,80 @@ static int copy_once(struct job *job, const struct endpoint *source,
 	return done;
 }
 
-/* The connection, the export or the other manager may come back. */
+/* The connection, the export or the other manager may come back; a disk that failed may
+ * do so too, but is not waited for as long. */
 static bool may_come_back(const struct error *err)
 {
 	return strncmp(err->text, "source", 6) != 0 &&
 		(err->code == ERR_IO || err->code == ERR_TIMEOUT);
 }
 
+static bool is_lost_connection(const struct error *err)
+{
+	static const int of_disks[] = { EIO, EROFS, EPERM, EINVAL, EFBIG, ENOMEM };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(of_disks); i++)
+		if (err->errnum == of_disks[i])
+			return false;
+	return true;
+}
+
+struct retry {
+	int64_t checkpoint;
+	double progress_at;
+	unsigned tries;
+};
+
+/* Is it worth another try? Each checkpoint makes the count begin anew. */
+static bool try_again(struct job *job, struct retry *retry, const struct error *err)
+{
+	const double seconds = job->work->settings->peer_timeout;
+
+	if (work_stopping(job->work) || !may_come_back(err))
+		return false;
+	if (job->m.checkpoint > retry->checkpoint)
+		*retry = (struct retry) { job->m.checkpoint, clock_seconds(), 0 };
+	retry->tries++;
+	return is_lost_connection(err) ? clock_seconds() - retry->progress_at < seconds
+				       : retry->tries < COPY_TRIES;
+}
+
 int remote_copy(struct job *job, const struct endpoint *source,
 	struct copy_options *options, struct copy_result *result, struct error *err)
 {
+	struct retry retry = { job->m.checkpoint, clock_seconds(), 0 };
 	struct work *work = job->work;
-	int64_t before = job->m.checkpoint;
-	unsigned tries = 0;
+	struct error ignored;
+	unsigned nap;
 
 	while (copy_once(job, source, options, result, err) < 0) {
-		if (work_stopping(work) || !may_come_back(err))
-			return -1;
-		tries = job->m.checkpoint > before ? 1 : tries + 1;
-		before = job->m.checkpoint;
-		if (tries >= COPY_TRIES)
+		if (!try_again(job, &retry, err))
 			return -1;
 		log_warning("the copy begins again at offset %lld: %s",
-			(long long)before, err->text);
+			(long long)job->m.checkpoint, err->text);
 		options->target_is_new = false;
-		struct error ignored;
 		if (store_remote_unexport(work->db, &job->m, &ignored) < 0)
 			log_debug("%s", ignored.text);
-		nap_ms(500);
+		nap = 250 * retry.tries;
+		nap_ms(nap < LONGEST_NAP_MS ? nap : LONGEST_NAP_MS);
+		if (work_sure(work, store_migration_wanted(work->db, &job->m, err),
+			    err) < 0)
+			return -1;
 	}
 	return 0;
+}
+
+int remote_wait_closed(struct job *job, struct error *err)
+{
+	struct work *work = job->work;
+	struct patience patience;
+	int closed;
+
+	patience_init(&patience, job);
+	while ((closed = work_sure(work,
+			store_migration_exports_closed(work->db, &job->m, err), err)) ==
+		0)
+		if (patience_wait(&patience, "the export is to be closed", err) < 0)
+			return -1;
+	return closed < 0 ? -1 : 0;
 }

@@ -2,9 +2,12 @@
 /* drover-worker - does one piece of work and ends. Started by drover-volume-manager. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -34,6 +37,34 @@ int work_stats(struct work *work, const char *name)
 	if (!text || dprintf(WORK_FD, "%s\n", text) < 0)
 		return WORK_FAILED;
 	return WORK_DONE;
+}
+
+/* A line each second tells the manager that this process is not stopped. */
+static void *beat(void *unused)
+{
+	const struct timespec nap = { .tv_sec = 1 };
+
+	while (send(WORK_FD, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
+		errno == EAGAIN)
+		nanosleep(&nap, NULL);
+	return NULL;
+}
+
+/* What becomes an export server forks and becomes another program: it has no thread. */
+static int start_beating(int argc, char **argv, struct error *err)
+{
+	pthread_t thread;
+	int failed;
+
+	if (argc > 0 && strcmp(argv[0], "export") == 0)
+		return 0;
+	failed = pthread_create(&thread, NULL, beat, NULL);
+	if (failed) {
+		errno = failed;
+		return error_set_errno(err, ERR_INTERNAL, "cannot start a thread");
+	}
+	pthread_detach(thread);
+	return 0;
 }
 
 static int run(struct work *work, int argc, char **argv)
@@ -88,6 +119,10 @@ int main(int argc, char **argv)
 	}
 	work.settings = program.settings;
 	work.backends = backends;
+	if (start_beating(argc - program.first, argv + program.first, &err) < 0) {
+		log_error("%s", err.text);
+		return WORK_FAILED;
+	}
 	status = run(&work, argc - program.first, argv + program.first);
 	db_free(work.db);
 	backend_settings_free(backends, work.backend_count);

@@ -200,6 +200,20 @@ static int cancel_or_fenced(
 	return 0;
 }
 
+int store_migration_wanted(struct db *db, const struct migration *m, struct error *err)
+{
+	static const char sql[] =
+		"select o.cancel or coalesce(v.migration_status, '') <> $4 as cancel"
+		" from drover.operation o join public.volumes v on v.id = o.volume_id"
+		" where o.id = $1::uuid and o.epoch = $2::bigint and o.phase = $3";
+	AUTO(PQclear) PGresult *rows = NULL;
+
+	if (db_query(db, sql, &rows, err, m->op.id, NUM(m->op.epoch),
+		    phase_name(m->op.phase), phase_migration_status(m->op.phase)) < 0)
+		return -1;
+	return cancel_or_fenced(rows, m, err);
+}
+
 static int progress_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
@@ -536,6 +550,14 @@ static int roll_back_body(struct db *db, void *arg, struct error *err)
 			db, &m->op, what->why->code, what->why->text, err) < 0)
 		return -1;
 	return store_notify(db, DONE_CHANNEL, m->op.volume_id, err);
+}
+
+int store_migration_roll_back_locked(struct db *db, struct migration *m, enum phase to,
+	const struct error *why, bool keep_result, struct error *err)
+{
+	struct change what = { m, keep_result, 0, to, why };
+
+	return roll_back_body(db, &what, err);
 }
 
 int store_migration_roll_back(struct db *db, struct migration *m, enum phase to,

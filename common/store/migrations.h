@@ -99,7 +99,7 @@ int store_pool_load(struct db *db, struct pool_load **list, struct error *err);
 
 /* Volumes of a backend whose request was lost: migration_status is starting for longer
  * than seconds and no operation is there. They are set back, with that reason. Returns
- * how many. */
+ * how many. backend NULL: of all whose managers have been without a lease for so long. */
 int store_migration_set_lost_back(struct db *db, const char *backend, double seconds,
 	bool keep_result, struct error *err);
 
@@ -113,6 +113,9 @@ int store_migration_start_copy(
 /* The storage could not clone after all. */
 int store_migration_set_route(
 	struct db *db, struct migration *m, const char *route, struct error *err);
+/* While something is waited for: ERR_FENCED when it is not ours or in another phase,
+ * ERR_CANCELLED when somebody cancelled it or changed migration_status. */
+int store_migration_wanted(struct db *db, const struct migration *m, struct error *err);
 /* Only while the epoch is ours (ERR_FENCED). cancelled: ERR_CANCELLED. */
 int store_migration_progress(
 	struct db *db, const struct migration *m, struct error *err);
@@ -132,6 +135,9 @@ int store_migration_done(struct db *db, struct migration *m, struct error *err);
 /* Roll back: S released, T's row deleted, its object to garbage, in one transaction.
  * to: PHASE_FAILED or PHASE_CANCELLED. */
 int store_migration_roll_back(struct db *db, struct migration *m, enum phase to,
+	const struct error *why, bool keep_result, struct error *err);
+/* The same as part of a transaction. */
+int store_migration_roll_back_locked(struct db *db, struct migration *m, enum phase to,
 	const struct error *why, bool keep_result, struct error *err);
 
 #endif

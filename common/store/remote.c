@@ -5,41 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int lease_owner(struct db *db, const char *address, char owner[UUID_TEXT_SIZE],
-	struct error *err)
-{
-	static const char sql[] =
-		"select owner::text as owner from drover.manager"
-		" where host = split_part($1, '#', 1) and expires_at > now()";
-	AUTO(PQclear) PGresult *rows = NULL;
-	int count = db_query(db, sql, &rows, err, address);
-
-	if (count > 0)
-		text_copy(owner, UUID_TEXT_SIZE, row_text_or(rows, 0, "owner", ""));
-	return count;
-}
-
 int store_remote_alive(struct db *db, const char *address, struct error *err)
 {
-	char owner[UUID_TEXT_SIZE];
+	static const char sql[] =
+		"select 1 from drover.manager"
+		" where host = split_part($1, '#', 1) and expires_at > now()";
+	AUTO(PQclear) PGresult *rows = NULL;
 
-	return lease_owner(db, address, owner, err);
+	return db_query(db, sql, &rows, err, address);
 }
 
 int store_remote_is(struct db *db, const struct migration *m, struct error *err)
 {
-	char source[UUID_TEXT_SIZE], target[UUID_TEXT_SIZE];
-	int count = lease_owner(db, m->source, source, err);
+	/* Also when one is silent just now: whose it is does not change by that. */
+	static const char sql[] =
+		"select s.owner <> t.owner as remote from drover.manager s,"
+		" drover.manager t where s.host = split_part($1, '#', 1)"
+		" and t.host = split_part($2, '#', 1)";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, m->source, m->target);
 
-	if (count > 0)
-		count = lease_owner(db, m->target, target, err);
 	if (count < 0)
 		return -1;
 	if (count == 0)
 		return error_set(err, ERR_INVALID_HOST,
-			"no manager has the lease on '%s' or '%s'", m->source,
+			"'%s' or '%s' has never had a manager of Drover", m->source,
 			m->target);
-	return strcmp(source, target) != 0;
+	return row_bool(rows, 0, "remote");
 }
 
 /* ---- T ---- */

@@ -16,7 +16,7 @@
 #include "common/store/migrations.h"
 
 /* 1: the target's backend belongs to another manager than the source's (by the leases), 0:
- * to the same; ERR_INVALID_HOST when a lease is missing. */
+ * to the same; ERR_INVALID_HOST when one never had a manager. */
 int store_remote_is(struct db *db, const struct migration *m, struct error *err);
 /* Is the lease of a backend alive? 1 or 0. */
 int store_remote_alive(struct db *db, const char *address, struct error *err);
