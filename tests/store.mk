@@ -33,6 +33,7 @@ integration_tests += \
 	tests/integration/test_store_work \
 	tests/integration/test_store_switch \
 	tests/integration/test_store_back \
+	tests/integration/test_store_orphans \
 	tests/integration/test_store_volumes \
 	tests/integration/test_store_services \
 	tests/integration/test_store_operations \
@@ -53,6 +54,9 @@ tests_integration_test_store_work_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_switch_SOURCES = \
 	tests/integration/test_store_switch.c $(store_fixture)
 tests_integration_test_store_switch_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_orphans_SOURCES = \
+	tests/integration/test_store_orphans.c $(store_fixture)
+tests_integration_test_store_orphans_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_back_SOURCES = \
 	tests/integration/test_store_back.c $(store_fixture)
 tests_integration_test_store_back_LDADD = $(UNIT_LIBS)
