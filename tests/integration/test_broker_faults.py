@@ -35,8 +35,8 @@ def broker():
 def rabbit(broker):
     """Running; queues of earlier tests are gone."""
     if broker.process:
-        for name in broker.ctl("list_queues", "name").split()[1:]:
-            broker.ctl("delete_queue", name)
+        broker.evaluate('[rabbit_amqqueue:delete(Q, false, false, <<"tests">>)'
+                        " || Q <- rabbit_amqqueue:list()]")
     else:
         broker.start()
     return broker
@@ -68,6 +68,11 @@ def works(rabbit, drover):
     assert sent["code"] == "none", sent["text"]
 
 
+def close_connections(rabbit):
+    rabbit.evaluate('[rabbit_networking:close_connection(C, "by the test")'
+                    " || C <- rabbit_networking:connections()]")
+
+
 def fanout_queues(rabbit):
     return [name for name in rabbit.ctl("list_queues", "name").split()
             if name.startswith("t-one_fanout_")]
@@ -96,7 +101,7 @@ def test_after_a_restart_everything_is_declared_anew(rabbit, drover, crash):
 
 def test_closed_connections_come_back(rabbit, drover):
     for _ in range(3):
-        rabbit.ctl("close_all_connections", "by the test")
+        close_connections(rabbit)
         drover.event("ready")
         works(rabbit, drover)
 
@@ -104,7 +109,7 @@ def test_closed_connections_come_back(rabbit, drover):
 def test_a_cast_on_a_connection_that_was_just_closed_is_sent(rabbit, drover):
     drover.command("cast", topic="t-one", server="server1", method="slow", args={})
     drover.event("sent")
-    rabbit.ctl("close_all_connections", "by the test")
+    close_connections(rabbit)
     drover.command("cast", topic="t-one", server="server1", method="echo")
     assert drover.event("sent")["code"] == "none"
 
@@ -191,7 +196,7 @@ def test_a_reply_waits_for_the_broker(rabbit, drover):
 def test_a_handled_message_whose_acknowledgement_was_lost_runs_once(rabbit, drover):
     publish(rabbit, "slow", args={"n": 1})
     drover.event("called", method="slow")
-    rabbit.ctl("close_all_connections", "while the handler runs")
+    close_connections(rabbit)
     drover.event("ready")
     publish(rabbit, "echo", args={"n": 2})
     called = drover.event("called")
