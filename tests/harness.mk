@@ -24,6 +24,7 @@ EXTRA_DIST += \
 	tests/scenarios/test_forward.py \
 	tests/scenarios/test_hosts.py \
 	tests/scenarios/test_migrate.py \
+	tests/scenarios/test_owner.py \
 	tests/scenarios/test_refusals.py \
 	tests/scenarios/test_wire.py \
 	tests/data/wire/README.md \

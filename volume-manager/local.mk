@@ -18,6 +18,7 @@ volume_manager_libmanager_a_SOURCES = \
 volume_manager_libwork_a_SOURCES = \
 	volume-manager/work.c volume-manager/work.h \
 	volume-manager/work_export.c \
+	volume-manager/work_fence.c volume-manager/work_fence.h \
 	volume-manager/work_garbage.c \
 	volume-manager/work_lock.c volume-manager/work_standby.c \
 	volume-manager/work_job.h \

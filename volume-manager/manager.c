@@ -16,11 +16,17 @@
 #include "common/store/schema.h"
 #include "common/store/services.h"
 #include "volume-manager/backend.h"
+#include "volume-manager/process.h"
 
 #define STOP_SECONDS 10.0
 /* How long the loop waits for a locked row; the message or the scan comes again. */
 #define LOCK_MS 300
 #define LINE_INTERVAL 60.0
+/* Who waits for another's lease looks so often whether it has ended. */
+#define WAITING_SECONDS 1.0
+/* Workers are gone by this part of the lease: what they have begun to write has reached
+ * the storage before anybody else can take over. */
+#define FENCE_PART 0.8
 
 /* ---- what it needs from the machine ---- */
 
@@ -159,45 +165,84 @@ struct managed *manager_find(struct manager *manager, const char *address)
 
 /* ---- leases and heartbeats ---- */
 
-static void lost_lease(struct managed *managed, const char *holder)
+/* Somebody took over because our heartbeats did not arrive. Nothing of ours may go on;
+ * workers die with this process. */
+static void lost_lease(struct managed *managed)
 {
 	struct manager *manager = managed->manager;
 
-	if (!managed->leased) {
-		if (!managed->said_held)
-			log_warning(
-				"backend '%s' belongs to another manager (%s): waiting "
-				"for its lease to end",
-				managed->settings->host, holder);
-		managed->said_held = true;
-		return;
-	}
-	/* Somebody took over because our heartbeats did not arrive. Nothing of ours may go
-	 * on; workers die with this process. */
 	log_error("backend '%s' was taken over by another manager (%s): stopping",
-		managed->settings->host, holder);
+		managed->settings->host, managed->holder);
 	children_stop(manager, SIGKILL);
 	manager->lost = true;
 	loop_quit(manager->loop);
+}
+
+/* One line for all that are new. */
+static void say_held(struct manager *manager)
+{
+	AUTO(free) char *list = NULL;
+	const char *holder = NULL;
+
+	for (size_t i = 0; i < manager->count; i++) {
+		struct managed *managed = &manager->managed[i];
+		char *longer;
+
+		if (!managed->holder[0] || managed->said_held)
+			continue;
+		managed->said_held = true;
+		holder = managed->holder;
+		longer = text_format("%s%s%s", list ? list : "", list ? "," : "",
+			managed->settings->host);
+		free(list);
+		list = longer;
+	}
+	if (holder)
+		log_warning("another manager (%s) has what is to be managed here,"
+			    " waiting for its lease to end backends=%s",
+			holder, list ? list : "");
+}
+
+static bool is_waiting(const struct manager *manager)
+{
+	for (size_t i = 0; i < manager->count; i++)
+		if (manager->managed[i].holder[0])
+			return true;
+	return false;
+}
+
+/* The lease has ended by our own clock: this process was stopped, or the database away, for
+ * too long. Another manager may have taken over, so nothing of ours may go on; whether
+ * one did is seen when the database answers. */
+static void lapse(struct manager *manager)
+{
+	manager->lease_until_ms = 0;
+	for (size_t i = 0; i < manager->count; i++)
+		manager->managed[i].leased = false;
+	log_warning("the lease was not renewed in time: workers are stopped count=%u",
+		children_stop(manager, SIGKILL));
 }
 
 static int renew(struct managed *managed, struct error *err)
 {
 	struct manager *manager = managed->manager;
 	const char *host = managed->settings->host;
-	char holder[128], uuid[UUID_TEXT_SIZE];
+	char uuid[UUID_TEXT_SIZE];
 	int taken = store_lease_take(manager->db, host, manager->owner, (int)getpid(),
-		manager->settings->lease_time, holder, sizeof(holder), err);
+		manager->settings->lease_time, managed->holder, sizeof(managed->holder),
+		err);
 
 	if (taken < 0)
 		return -1;
 	if (taken == 0) {
-		lost_lease(managed, holder);
+		if (managed->had)
+			lost_lease(managed);
 		return 0;
 	}
+	managed->holder[0] = '\0';
+	managed->said_held = false;
 	if (!managed->leased) {
-		managed->leased = true;
-		managed->said_held = false;
+		managed->leased = managed->had = true;
 		reports_look_at(managed);
 		manager_scan_in(manager, 0);
 	}
@@ -240,20 +285,51 @@ static int be_ready(struct manager *manager, struct error *err)
 	return 0;
 }
 
+/* begun_ms: before the database was asked, so that it counts from later than we do. */
+static void leases_count(struct manager *manager, int64_t begun_ms)
+{
+	const double part_ms = manager->settings->lease_time * 1000 * FENCE_PART;
+
+	for (size_t i = 0; i < manager->count; i++)
+		if (manager->managed[i].leased)
+			manager->lease_until_ms = begun_ms + (int64_t)part_ms;
+	children_tell_lease(manager);
+}
+
 static void on_beat(struct ev_loop *ev, ev_timer *watcher, int events)
 {
 	struct manager *manager = watcher->data;
+	const double interval = manager->settings->report_interval;
+	int64_t begun_ms = process_clock_ms();
 	struct error err;
 	int result = be_ready(manager, &err);
 
-	for (size_t i = 0; result == 0 && i < manager->count; i++)
+	for (size_t i = 0; result == 0 && i < manager->count && !manager->lost; i++)
 		result = renew(&manager->managed[i], &err);
 	if (result < 0) {
 		say_waiting(manager, &err);
 		beat_again_in(manager, 1.0);
 		return;
 	}
-	beat_again_in(manager, manager->settings->report_interval);
+	if (manager->lost)
+		return;
+	leases_count(manager, begun_ms);
+	say_held(manager);
+	beat_again_in(manager,
+		is_waiting(manager) && interval > WAITING_SECONDS ? WAITING_SECONDS
+								  : interval);
+}
+
+/* Before anything else that waits to be done. */
+static void on_lease_check(struct ev_loop *ev, ev_check *watcher, int events)
+{
+	struct manager *manager = watcher->data;
+
+	if (manager->lease_until_ms == 0 || manager->stopping ||
+		process_clock_ms() < manager->lease_until_ms)
+		return;
+	lapse(manager);
+	beat_again_in(manager, 0);
 }
 
 /* ---- timers and watchers ---- */
@@ -306,9 +382,14 @@ static void drain_notifications(struct manager *manager)
 	char channel[64], payload[ADDRESS_SIZE];
 
 	while (db_notification(
-		manager->db, channel, sizeof(channel), payload, sizeof(payload)))
-		if (manager_find(manager, payload))
+		manager->db, channel, sizeof(channel), payload, sizeof(payload))) {
+		struct managed *managed = manager_find(manager, payload);
+
+		if (managed && !managed->leased)
+			beat_again_in(manager, 0);
+		else if (managed)
 			manager_scan_in(manager, 0);
+	}
 }
 
 static void on_db_readable(struct ev_loop *ev, ev_io *watcher, int events)
@@ -359,7 +440,9 @@ static void leave(struct manager *manager)
 		if (store_service_down(manager->db, host, VOLUME_BINARY,
 			    manager->settings->service_down_time, &err) < 0 ||
 			store_lease_release(manager->db, host, manager->owner, &err) <
-				0)
+				0 ||
+			/* Who waits for it need not wait any longer. */
+			store_notify(manager->db, WORK_CHANNEL, host, &err) < 0)
 			log_warning("%s", err.text);
 	}
 	log_info("stopped");
@@ -436,6 +519,11 @@ void manager_start(struct manager *manager)
 	ev_prepare_init(&manager->db_check, on_db_check);
 	manager->db_check.data = manager;
 	ev_prepare_start(ev, &manager->db_check);
+	ev_unref(ev);
+	ev_check_init(&manager->lease_check, on_lease_check);
+	ev_set_priority(&manager->lease_check, EV_MAXPRI);
+	manager->lease_check.data = manager;
+	ev_check_start(ev, &manager->lease_check);
 	ev_unref(ev);
 	for (size_t i = 0; i < manager->count; i++)
 		log_info("backend host=%s driver=%s", manager->backends[i].host,

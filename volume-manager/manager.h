@@ -32,8 +32,10 @@
 struct managed {
 	struct manager *manager;
 	const struct backend_settings *settings;
-	bool leased; /* the lease is ours */
-	bool said_held; /* that another process has it was logged */
+	bool leased; /* the lease is ours, and by our clock it still counts */
+	bool had; /* it was ours before */
+	char holder[128]; /* another process that has it; empty: none, or not known */
+	bool said_held; /* that was logged */
 	bool healthy; /* the last look at the storage succeeded */
 	bool serving; /* its RPC queues are declared */
 	bool answered; /* that worker has said something */
@@ -97,6 +99,8 @@ struct manager {
 	bool lost; /* a lease was lost: exit status 1, so that it is started again */
 	double next_line; /* one log line a minute while something is awaited */
 	double stop_deadline;
+	int64_t lease_until_ms; /* by process_clock_ms(); 0: no lease */
+	ev_check lease_check;
 	ev_timer beat, look, rescan, soon, stop;
 	ev_io db_io;
 	ev_prepare db_check;
@@ -130,6 +134,8 @@ int watch_process(
 	struct manager *manager, const char *id, pid_t pid, struct error *err);
 /* Kill workers that have said nothing for worker_timeout: they are stopped. */
 void children_check(struct manager *manager);
+/* Tell all workers until when the lease counts. */
+void children_tell_lease(struct manager *manager);
 /* A signal to all workers. Returns how many are left. */
 unsigned children_stop(struct manager *manager, int signum);
 void children_free(struct manager *manager);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/auto.h"
 
@@ -46,4 +47,12 @@ bool process_is(pid_t pid, int64_t start_time, const char *boot_id)
 {
 	return pid > 0 && start_time > 0 && strcmp(boot_id, process_boot_id()) == 0 &&
 		process_start_time(pid) == start_time;
+}
+
+int64_t process_clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

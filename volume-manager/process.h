@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* process.h - telling a process from a later one with the same number. */
+/* process.h - telling a process from a later one with the same number; their clock. */
 #ifndef VOLUME_MANAGER_PROCESS_H
 #define VOLUME_MANAGER_PROCESS_H
 
@@ -17,5 +17,9 @@ const char *process_boot_id(void);
 
 /* Is it the process that was written down? */
 bool process_is(pid_t pid, int64_t start_time, const char *boot_id);
+
+/* Milliseconds since the machine started, sleep included: a manager and its workers compare
+ * times by this clock. */
+int64_t process_clock_ms(void);
 
 #endif

@@ -14,6 +14,7 @@
 #include "common/program.h"
 #include "common/json.h"
 #include "volume-manager/work.h"
+#include "volume-manager/work_fence.h"
 
 /* One JSON object, one line, to the manager. */
 int work_stats(struct work *work, const char *name)
@@ -58,6 +59,8 @@ static int start_beating(int argc, char **argv, struct error *err)
 
 	if (argc > 0 && strcmp(argv[0], "export") == 0)
 		return 0;
+	if (fence_start(err) < 0)
+		return -1;
 	failed = pthread_create(&thread, NULL, beat, NULL);
 	if (failed) {
 		errno = failed;

@@ -6,8 +6,8 @@ build_packages="autoconf automake gcc libc6-dev make pkg-config librabbitmq-dev
 server_packages="postgresql-15 rabbitmq-server python3 python3-psycopg2 nbdkit libnbd-bin
 	gnutls-bin e2fsprogs"
 test_packages="clang clang-format git openssl libcmocka-dev python3-pytest python3-pika
-	python3-oslo.messaging python3-oslo.config cinder-common qemu-utils xfsprogs iproute2
-	nftables"
+	python3-libnbd python3-oslo.messaging python3-oslo.config cinder-common qemu-utils
+	xfsprogs iproute2 nftables"
 
 # need_packages NAME...: install what is missing as root, otherwise say it and fail.
 need_packages() {
