@@ -30,6 +30,9 @@ int remote_make_target(struct job *job, struct error *err);
  * connection was lost. options has the callbacks and sizes. */
 int remote_copy(struct job *job, const struct endpoint *source,
 	struct copy_options *options, struct copy_result *result, struct error *err);
+/* Around each use of the database by callbacks of the copy: two threads share it. */
+void job_db_lock(struct job *job);
+void job_db_unlock(struct job *job);
 /* Every export of S and T closed and acknowledged by its owner. */
 int remote_wait_closed(struct job *job, struct error *err);
 

@@ -127,6 +127,7 @@ static int on_progress(
 	void *arg, const struct copy_progress *progress, struct error *err)
 {
 	struct job *job = arg;
+	int done;
 
 	if (work_stopping(job->work))
 		return work_stop_error(err);
@@ -134,7 +135,10 @@ static int on_progress(
 	job->m.copied = (int64_t)progress->copied;
 	job->m.skipped = (int64_t)progress->skipped;
 	job->m.rate = progress->rate;
-	if (store_migration_progress(job->work->db, &job->m, err) == 0)
+	job_db_lock(job);
+	done = store_migration_progress(job->work->db, &job->m, err);
+	job_db_unlock(job);
+	if (done == 0)
 		return 0;
 	/* Progress may be lost; the copy goes on while the database is away. */
 	return err->code == ERR_FENCED || err->code == ERR_CANCELLED ? -1 : 0;
@@ -145,11 +149,15 @@ static int on_checkpoint(
 {
 	struct job *job = arg;
 	struct work *work = job->work;
+	int done;
 
-	return work_sure(work,
+	job_db_lock(job);
+	done = work_sure(work,
 		store_migration_checkpoint(
 			work->db, &job->m, (int64_t)offset, chain, err),
 		err);
+	job_db_unlock(job);
+	return done;
 }
 
 /* target NULL: on another host. */

@@ -3,6 +3,7 @@
  * for by rows; the bytes go there over NBD. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,12 +170,25 @@ static int endpoint_of_export(struct job *job, const struct export *export,
 
 /* ---- reading back ---- */
 
-/* In a thread of the copy, with a connection to the database of its own. */
+/* In a thread of the copy. It shares the worker's connection to the database with the
+ * copy's callbacks, one statement or transaction at a time. */
 struct asker {
 	struct job *job;
-	struct db *db;
+	pthread_mutex_t db;
 	volatile bool stop;
 };
+
+void job_db_lock(struct job *job)
+{
+	if (job->asker)
+		pthread_mutex_lock(&job->asker->db);
+}
+
+void job_db_unlock(struct job *job)
+{
+	if (job->asker)
+		pthread_mutex_unlock(&job->asker->db);
+}
 
 static void on_read_back_stop(void *arg)
 {
@@ -183,25 +197,61 @@ static void on_read_back_stop(void *arg)
 	job->asker->stop = true;
 }
 
+static bool may_come_again(const struct asker *asker, const struct error *err)
+{
+	return (err->code == ERR_DB_UNAVAILABLE || err->code == ERR_DB_UNKNOWN ||
+		       err->code == ERR_DB_RETRY) &&
+		!asker->stop && !work_stopping(asker->job->work);
+}
+
+static int ask(
+	struct asker *asker, uint64_t from, uint64_t to, int64_t *id, struct error *err)
+{
+	struct job *job = asker->job;
+	int asked;
+
+	job_db_lock(job);
+	asked = store_read_back_ask(
+		job->work->db, &job->m, (int64_t)from, (int64_t)to, id, err);
+	job_db_unlock(job);
+	return asked;
+}
+
+/* 1 and the answer, 0 not yet; *alive: the target's manager is there. */
+static int look_for_answer(
+	struct asker *asker, int64_t id, char **text, bool *alive, struct error *err)
+{
+	struct job *job = asker->job;
+	struct db *db = job->work->db;
+	int answered;
+
+	job_db_lock(job);
+	answered = store_read_back_take(db, id, text, err);
+	if (answered == 0 && alive)
+		*alive = store_remote_alive(db, job->m.target, err) > 0;
+	job_db_unlock(job);
+	return answered;
+}
+
 static int answer_of(struct asker *asker, int64_t id, char **text, struct error *err)
 {
 	const double seconds = asker->job->work->settings->peer_timeout;
-	double alive_at = clock_seconds(), look_at = alive_at;
-	int answered;
+	double now = clock_seconds(), alive_at = now, look_at = now;
 
-	for (;;) {
-		answered = store_read_back_take(asker->db, id, text, err);
-		if (answered > 0 || (answered < 0 && err->code != ERR_DB_UNAVAILABLE))
+	for (;; now = clock_seconds()) {
+		bool alive = false, look = now > look_at;
+		int answered =
+			look_for_answer(asker, id, text, look ? &alive : NULL, err);
+
+		if (answered > 0 || (answered < 0 && !may_come_again(asker, err)))
 			return answered;
 		if (asker->stop || work_stopping(asker->job->work))
 			return work_stop_error(err);
-		if (answered == 0 && clock_seconds() > look_at) {
-			look_at = clock_seconds() + 1.0;
-			if (store_remote_alive(asker->db, asker->job->m.target, err) >
-				0)
-				alive_at = clock_seconds();
-		}
-		if (clock_seconds() - alive_at > seconds)
+		if (alive || answered < 0)
+			alive_at = now;
+		if (look)
+			look_at = now + 1.0;
+		if (now - alive_at > seconds)
 			return error_set(err, ERR_TIMEOUT,
 				"target: the manager of '%s' has been silent for more "
 				"than %.0f s, it is to read back",
@@ -214,18 +264,15 @@ static int on_read_back(void *arg, uint64_t from, uint64_t to,
 	struct copy_digest *digests, size_t count, struct error *err)
 {
 	struct job *job = arg;
-	struct asker *asker = job->asker;
 	AUTO(free) char *text = NULL;
 	int64_t id;
 
-	while (store_read_back_ask(
-		       asker->db, &job->m, (int64_t)from, (int64_t)to, &id, err) < 0) {
-		if ((err->code != ERR_DB_UNAVAILABLE && err->code != ERR_DB_UNKNOWN) ||
-			asker->stop || work_stopping(job->work))
+	while (ask(job->asker, from, to, &id, err) < 0) {
+		if (!may_come_again(job->asker, err))
 			return -1;
 		nap_ms(200);
 	}
-	if (answer_of(asker, id, &text, err) < 0)
+	if (answer_of(job->asker, id, &text, err) < 0)
 		return -1;
 	return copy_digests_from_text(text, digests, count, err);
 }
@@ -241,10 +288,9 @@ static int copy_once(struct job *job, const struct endpoint *source,
 	int done;
 
 	if (wait_for_export(job, &export, err) < 0 ||
-		endpoint_of_export(job, &export, &target, err) < 0 ||
-		db_new(job->work->settings->conninfo, "drover-worker", &asker.db, err) <
-			0)
+		endpoint_of_export(job, &export, &target, err) < 0)
 		return -1;
+	pthread_mutex_init(&asker.db, NULL);
 	options->start = (uint64_t)job->m.checkpoint;
 	snprintf(options->chain_start, sizeof(options->chain_start), "%s",
 		job->m.digest);
@@ -253,7 +299,7 @@ static int copy_once(struct job *job, const struct endpoint *source,
 	options->read_back_stop = on_read_back_stop;
 	done = copy_run(source, &target, options, result, err);
 	job->asker = NULL;
-	db_free(asker.db);
+	pthread_mutex_destroy(&asker.db);
 	if (target.nbd.psk_path[0])
 		unlink(target.nbd.psk_path);
 	return done;

@@ -283,6 +283,9 @@ int store_migration_checkpoint(struct db *db, struct migration *m, int64_t offse
 
 static int seal_body(struct db *db, void *arg, struct error *err)
 {
+	/* Asked twice when a commit's outcome was unknown, one is never fetched. */
+	static const char questions[] =
+		"delete from drover.read_back where operation_id = $1::uuid";
 	static const char sql[] =
 		"update drover.migration set digest = $2, checkpoint = size_bytes,"
 		" position = size_bytes, copied = $3::bigint, skipped = $4::bigint,"
@@ -299,6 +302,7 @@ static int seal_body(struct db *db, void *arg, struct error *err)
 	if (check_unchanged(m, &volume, PHASE_COPYING, err) < 0 ||
 		db_run(db, sql, err, m->op.id, m->digest, NUM(m->copied),
 			NUM(m->skipped)) < 0 ||
+		db_run(db, questions, err, m->op.id) < 0 ||
 		set_migration_status(db, volume.id, PHASE_SEALING, err) < 0)
 		return -1;
 	return store_operation_move_locked(db, &m->op, PHASE_SEALING, NULL, err);
