@@ -7,6 +7,7 @@ noinst_LIBRARIES += volume-manager/libmanager.a volume-manager/libwork.a
 
 volume_manager_libmanager_a_SOURCES = \
 	volume-manager/children.c \
+	volume-manager/cipher.c volume-manager/cipher.h \
 	volume-manager/forward.c \
 	volume-manager/locks.c \
 	volume-manager/manager.c volume-manager/manager.h \

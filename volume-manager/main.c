@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "common/program.h"
+#include "volume-manager/cipher.h"
 #include "volume-manager/manager.h"
 
 int main(int argc, char **argv)
@@ -23,6 +24,7 @@ int main(int argc, char **argv)
 			argv[program.first]);
 		return 2;
 	}
+	cipher_prefer_fast();
 	if (loop_new(&loop, &err) < 0 ||
 		manager_new(&program, loop, &manager, &err) < 0) {
 		fprintf(stderr, "%s: %s\n", program.name, err.text);

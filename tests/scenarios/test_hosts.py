@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two managers, each with a backend of its own: the bytes cross over NBD with TLS, and
 whoever dies in the middle, the migration ends by itself."""
+import ctypes
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -152,3 +155,41 @@ def test_cancel_in_mid_copy(hosts):
     assert hosts.digest(volume) == digest
     assert hosts.volume(volume)["host"] == "server1@fast#fast"
     hosts.leftovers()
+
+
+def ciphers():
+    """What GnuTLS offers in this process's environment; run in one of its own."""
+    tls = ctypes.CDLL("libgnutls.so.30")
+    priority, numbers = ctypes.c_void_p(), ctypes.POINTER(ctypes.c_uint)()
+    tls.gnutls_cipher_get_name.restype = ctypes.c_char_p
+    assert tls.gnutls_priority_init(ctypes.byref(priority), b"NORMAL", None) == 0
+    count = tls.gnutls_priority_cipher_list(priority, ctypes.byref(numbers))
+    return [tls.gnutls_cipher_get_name(numbers[i]).decode() for i in range(count)]
+
+
+def has_aes():
+    with open("/proc/cpuinfo") as f:
+        return " aes " in f.read()
+
+
+@pytest.mark.skipif(not has_aes(), reason="the processor has no AES")
+@pytest.mark.skipif(os.path.exists("/etc/gnutls/config"),
+                    reason="this host has a configuration of GnuTLS")
+def test_the_bytes_are_encrypted_with_aes(hosts):
+    volume, digest = filled(hosts, "aes")
+    hosts.points.hold("copy.chunk")
+    hosts.migrate(volume, TARGET, wait=False)
+    hosts.points.reached("copy.chunk")
+    server = hosts.sql1("select pid from drover.export where closed_at is null")["pid"]
+    with open(f"/proc/{server}/environ") as f:
+        env = dict(v.split("=", 1) for v in f.read().split("\0") if v)
+    name = env["GNUTLS_SYSTEM_PRIORITY_FILE"].replace("/self/", f"/{server}/")
+    ask = "import test_hosts; print(*test_hosts.ciphers())"
+    offered = subprocess.run(
+        [sys.executable, "-c", ask], check=True, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "GNUTLS_SYSTEM_PRIORITY_FILE": name,
+             "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])},
+    ).stdout.split()
+    assert "AES-128-GCM" in offered and "CHACHA20-POLY1305" not in offered
+    hosts.points.release()
+    ended_well(hosts, volume, digest)
