@@ -14,6 +14,7 @@ EXTRA_DIST += \
 	tests/harness/processes.py \
 	tests/harness/servers.py \
 	tests/harness/tally.py \
+	tests/harness/two_hosts.py \
 	tests/hosts/conftest.py \
 	tests/hosts/test_kill.py \
 	tests/scenarios/conftest.py \
