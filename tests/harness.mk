@@ -27,6 +27,7 @@ EXTRA_DIST += \
 	tests/scenarios/test_migrate.py \
 	tests/scenarios/test_owner.py \
 	tests/scenarios/test_refusals.py \
+	tests/scenarios/test_standby.py \
 	tests/scenarios/test_wire.py \
 	tests/data/wire/README.md \
 	tests/data/wire/scheduler-create_volume.json \

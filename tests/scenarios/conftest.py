@@ -43,7 +43,7 @@ def make_cloud(servers):
     made = []
 
     def make(**options):
-        made.append(Cloud(BUILDDIR, servers, srcdir=SRCDIR, **options))
+        made.append(Cloud(BUILDDIR, options.pop("servers", servers), srcdir=SRCDIR, **options))
         return made[-1]
 
     yield make
