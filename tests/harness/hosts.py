@@ -18,7 +18,7 @@ import time
 import uuid
 
 import processes
-from cloud import MIB, Cloud, Daemon, digest_of
+from cloud import GIB, MIB, Cloud, Daemon, digest_of
 from network import Network
 from processes import wait_for
 from servers import Postgres, Rabbit, Standby
@@ -29,11 +29,9 @@ BACKENDS = {"server1": "fast", "server2": "slow"}
 LEASE, PEER = 4, 6
 # Where migrations are held, the last first: each is brought to its point while those that
 # are further on are held already.
-BEFORE_SWITCH = ["migrate.switch", "migrate.sealing", "copy.checkpoint",
-                 "read_back.reading", "copy.flushed", "copy.chunk", "migrate.copying",
-                 "migrate.preparing.made", "file.create.recorded",
-                 "migrate.preparing.named"]
-AFTER_SWITCH = ["migrate.retired", "migrate.settling", "migrate.switched"]
+BEFORE_SWITCH = ["migrate.switch", "copy.checkpoint", "read_back.reading", "copy.chunk",
+                 "file.create.recorded", "migrate.preparing.named"]
+AFTER_SWITCH = ["migrate.settling"]
 PHASES = AFTER_SWITCH + BEFORE_SWITCH
 PIECES = ((0, 3 * MIB), (300 * MIB + 4096, 70000), (1023 * MIB, MIB))
 
@@ -84,8 +82,9 @@ class Machines:
         self.rabbit.start()
 
     def new_postgres(self):
+        # Its processes die, its machine does not: what it wrote is in the page cache.
         return Postgres(processes.temporary_directory(), (self.network, "db"),
-                        connections=200).start()
+                        "max_connections = 200\nfsync = off\n").start()
 
     def new_standby(self, primary):
         return Standby(primary, place=(self.network, "db2")).start()
@@ -113,7 +112,6 @@ class Hosts(Cloud):
         super().__init__(
             builddir, (postgres or machines.postgres, machines.rabbit), srcdir, tmp=tmp,
             start=False,
-            default={"heartbeat_timeout_threshold": "6", "periodic_interval": "2"},
             drover={"rescan_interval": "1", "lease_time": f"{LEASE}",
                     "peer_timeout": f"{PEER}", "switch_settle": "2",
                     "standby_timeout": "20", "max_operations": "40",
@@ -138,6 +136,11 @@ class Hosts(Cloud):
             {"host": host, "my_ip": self.network.address(host),
              "state_path": f"{self.disks[host].path}/state"}, backends=[BACKENDS[host]])
 
+    def environment(self, more=None):
+        # Leaks are looked for elsewhere, for less.
+        return super().environment(
+            {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=0", **(more or {})})
+
     def database_url(self):
         if not self.standby:
             return super().database_url()
@@ -159,17 +162,21 @@ class Hosts(Cloud):
 
     # Volumes.
 
+    def filled(self, count):
+        """So many new volumes with something in them: {volume: digest}."""
+        names = [f"v-{uuid.uuid4().hex[:8]}" for _ in range(count)]
+        for name in names:
+            self.drover("create", 1, "--name", name, "--host", SOURCE, "--no-wait")
+        volumes = [self.wait_for(lambda: self._created(name), 30, f"'{name}' is there")
+                   for name in names]
+        for volume in volumes:
+            self.fill(volume, PIECES)
+        return {volume: self.digest(volume) for volume in volumes}
+
     def stage(self, points):
         """A filled volume for each point, held there; points: the last first. Returns
         {point: (volume, digest)}."""
-        names = {point: f"{point}-{uuid.uuid4().hex[:8]}" for point in points}
-        for name in names.values():
-            self.drover("create", 1, "--name", name, "--host", SOURCE, "--no-wait")
-        held = {}
-        for point, name in names.items():
-            volume = self.wait_for(lambda: self._created(name), 30, f"'{name}' is there")
-            self.fill(volume, PIECES)
-            held[point] = volume, self.digest(volume)
+        held = dict(zip(points, self.filled(len(points)).items()))
         for point, (volume, _) in held.items():
             self.points.hold(point)
             self.drover("migrate", volume, TARGET)
@@ -194,6 +201,28 @@ class Hosts(Cloud):
                 (host, "available", None), f"{point}: {row}"
             assert self.digest(volume) == digest, f"{point}: other bytes"
         self.leftovers(max(end - time.monotonic(), 20))
+
+    def released(self, held, within, since):
+        """Users have their volumes back where they were, within so many seconds since."""
+        for point, (volume, _) in held.items():
+            row = wait_for(
+                lambda: (v := self.volume(volume)) and not v["migration_status"] and v,
+                max(since + within - time.monotonic(), 0.01),
+                f"the volume whose migration was held at {point} is free within {within} s",
+                every=0.1)
+            assert (row["host"], row["status"]) == (SOURCE, "available"), point
+
+    def read(self, volume, host):
+        """The digest of what somebody on host reads who connects the volume there."""
+        uri = self.drover_json("connect", volume)["uri"]
+        folder = processes.temporary_directory()
+        with open(f"{folder}/copy", "wb") as f:
+            f.truncate(GIB)
+        subprocess.run(self.network.prefix(host) + ["nbdcopy", uri, f.name], check=True)
+        digest = digest_of(f.name)
+        processes.remove_directory(folder)
+        self.drover("disconnect", volume)
+        return digest
 
     def untidy(self):
         left = super().untidy()
@@ -269,11 +298,3 @@ class Hosts(Cloud):
             except ProcessLookupError:
                 pass
         super().close(check)
-
-
-def read_export(network, host, uri):
-    """The digest of what an NBD server that only host can reach serves."""
-    with open(os.path.join(processes.temporary_directory(), "copy"), "wb") as f:
-        path = f.name
-    subprocess.run(network.prefix(host) + ["nbdcopy", uri, path], check=True)
-    return digest_of(path)

@@ -105,14 +105,16 @@ class Server:
 
 
 class Postgres(Server):
+    """options: lines for postgresql.conf."""
+
     name = "PostgreSQL"
 
-    def __init__(self, directory=None, place=None, connections=80):
+    def __init__(self, directory=None, place=None, options=""):
         super().__init__(directory, place)
         self._bin = os.path.dirname(
             _newest("/usr/lib/postgresql/*/bin/initdb", "postgresql-15"))
         self.port = processes.free_port()
-        self._connections = connections
+        self._options = options
         self._data = os.path.join(self.directory, "postgres")
         while os.path.exists(self._data):  # the standby beside its primary
             self._data += "2"
@@ -131,9 +133,9 @@ class Postgres(Server):
         self._tool("initdb", "-A", "trust", "-U", "drover", "-N", "-E", "UTF8",
                    "--locale=C", "-D", self._data)
         self._configure(
-            f"shared_buffers = 32MB\nmax_connections = {self._connections}\n"
-            "unix_socket_directories = ''\nmax_wal_size = 256MB\nfsync = on\n"
-            "restart_after_crash = on\nwal_retrieve_retry_interval = 200ms\n")
+            "shared_buffers = 32MB\nmax_connections = 80\nunix_socket_directories = ''\n"
+            "max_wal_size = 256MB\nfsync = on\nrestart_after_crash = on\n"
+            f"wal_retrieve_retry_interval = 200ms\n{self._options}")
         if self._place:
             with open(f"{self._data}/pg_hba.conf", "a") as f:
                 f.write("host all all samenet trust\n"
