@@ -394,22 +394,26 @@ static void retire_turn(const struct leftover *left)
 
 /* ---- an operation whose host does not come back ---- */
 
-/* The lease of the source's manager is out: the target's manager takes the migration
- * back, by the same transaction as the worker would, with an epoch of its own. */
+/* store_orphan_take_back(): the lease of the source's manager is out. Another manager takes
+ * the migration back, by the same transaction as the worker would, with an epoch of its
+ * own. A host that only was cut off from the database has its worker still. */
 static void take_orphan(struct turn *turn)
 {
 	struct state next = *turn->now;
 
 	if (!rule(turn, RULE_ORPHAN) || !is_unfinished(&next.db) ||
-		!phase_can_cancel((enum phase)next.db.phase) || next.worker[0].alive ||
-		!(next.a_dead || next.worker[1].elsewhere))
+		!phase_can_cancel((enum phase)next.db.phase))
 		return;
 	next.claims += next.claims < 7;
 	next.db.epoch =
 		(rule(turn, RULE_FRESH_EPOCH) ? next.claims : next.db.epoch + 1) & 7;
 	model_roll_back(turn, &next);
-	own_step(turn, &next, MANAGER_B,
-		"takes back the migration of a host that is gone");
+	if (!next.worker[0].alive && (next.a_dead || next.worker[1].elsewhere))
+		own_step(turn, &next, MANAGER_B,
+			"takes back the migration of a host that is gone");
+	else
+		turn_misfortune(turn, &next, MOVED, MANAGER_B,
+			"takes back the migration of a host that is silent");
 }
 
 void owner_turns(struct turn *turn)
