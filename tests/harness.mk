@@ -10,6 +10,7 @@ EXTRA_DIST += \
 	tests/harness/hosts.py \
 	tests/harness/network.py \
 	tests/harness/packages.sh \
+	tests/harness/nbd_load.py \
 	tests/harness/peer.py \
 	tests/harness/processes.py \
 	tests/harness/servers.py \
@@ -22,6 +23,7 @@ EXTRA_DIST += \
 	tests/scenarios/test_config.py \
 	tests/scenarios/test_crash.py \
 	tests/scenarios/test_damage.py \
+	tests/scenarios/test_exports.py \
 	tests/scenarios/test_forward.py \
 	tests/scenarios/test_hosts.py \
 	tests/scenarios/test_migrate.py \
