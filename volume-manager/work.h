@@ -62,6 +62,13 @@ static inline void auto_work_unlock(struct work_lock *lock)
 	work_unlock_and_forget(lock);
 }
 
+/* How long to nap before rows are looked at again that have been waited for so long: a
+ * fifth of that, so that short waits stay short and long ones cost little. */
+static inline unsigned work_poll_ms(double waited_s)
+{
+	return waited_s < 0.01 ? 2 : waited_s > 0.5 ? 100 : (unsigned)(waited_s * 200);
+}
+
 /* work_standby.c: wait until every connected standby of the database has all that was
  * committed before. 0 they have; 1 our role may not see it (grant pg_monitor); ERR_TIMEOUT
  * when one is still behind after so many seconds. */

@@ -72,13 +72,13 @@ static int answer(struct work *work, const struct read_back *question,
 
 int work_read_back(struct work *work, const char *operation_id)
 {
-	const struct timespec nap = { .tv_nsec = 5000000 };
-	double idle_until = clock_seconds() + IDLE_SECONDS;
+	struct timespec nap = { 0 };
+	double idle_since = clock_seconds();
 	AUTO(backend_close) struct backend *backend = NULL;
 	struct read_back question;
 	struct error err;
 
-	while (clock_seconds() < idle_until && !work_stopping(work)) {
+	while (clock_seconds() < idle_since + IDLE_SECONDS && !work_stopping(work)) {
 		int found = work_sure(work,
 			store_read_back_next(work->db, operation_id, &question, &err),
 			&err);
@@ -86,12 +86,14 @@ int work_read_back(struct work *work, const char *operation_id)
 		if (found < 0)
 			return log_error("%s", err.text), WORK_FAILED;
 		if (!found) {
+			nap.tv_nsec =
+				1000000L * work_poll_ms(clock_seconds() - idle_since);
 			nanosleep(&nap, NULL);
 			continue;
 		}
 		if (answer(work, &question, &backend, &err) < 0)
 			return log_error("%s", err.text), WORK_FAILED;
-		idle_until = clock_seconds() + IDLE_SECONDS;
+		idle_since = clock_seconds();
 	}
 	return WORK_DONE;
 }

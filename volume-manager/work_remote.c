@@ -236,7 +236,7 @@ static int look_for_answer(
 static int answer_of(struct asker *asker, int64_t id, char **text, struct error *err)
 {
 	const double seconds = asker->job->work->settings->peer_timeout;
-	double now = clock_seconds(), alive_at = now, look_at = now;
+	double now = clock_seconds(), began = now, alive_at = now, look_at = now;
 
 	for (;; now = clock_seconds()) {
 		bool alive = false, look = now > look_at;
@@ -256,7 +256,7 @@ static int answer_of(struct asker *asker, int64_t id, char **text, struct error 
 				"target: the manager of '%s' has been silent for more "
 				"than %.0f s, it is to read back",
 				asker->job->m.target, seconds);
-		nap_ms(answered < 0 ? 200 : 5);
+		nap_ms(answered < 0 ? 200 : work_poll_ms(now - began));
 	}
 }
 

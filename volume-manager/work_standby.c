@@ -6,9 +6,6 @@
 #include "common/store/standby.h"
 #include "volume-manager/work.h"
 
-#define SHORTEST_NAP_MS 2
-#define LONGEST_NAP_MS 100
-
 static void nap_ms(unsigned ms)
 {
 	const struct timespec nap = { .tv_nsec = (long)ms * 1000000 };
@@ -18,10 +15,9 @@ static void nap_ms(unsigned ms)
 
 int work_wait_for_standbys(struct work *work, double seconds, struct error *err)
 {
-	const double until = clock_seconds() + seconds;
+	const double began = clock_seconds();
 	struct standby_mark mark = { "", 0 };
 	enum standby_answer answer;
-	unsigned nap = SHORTEST_NAP_MS;
 	char name[64];
 
 	for (;;) {
@@ -33,12 +29,11 @@ int work_wait_for_standbys(struct work *work, double seconds, struct error *err)
 			return answer == STANDBY_HIDDEN;
 		if (work_stopping(work))
 			return work_stop_error(err);
-		if (clock_seconds() > until)
+		if (clock_seconds() > began + seconds)
 			return error_set(err, ERR_TIMEOUT,
 				"standby '%s' of the database is behind by more than "
 				"%.0f s: what is done now could be forgotten",
 				name, seconds);
-		nap_ms(nap);
-		nap = nap * 2 < LONGEST_NAP_MS ? nap * 2 : LONGEST_NAP_MS;
+		nap_ms(work_poll_ms(clock_seconds() - began));
 	}
 }
