@@ -10,6 +10,8 @@ numbers: passed, failed, skipped.
 import os
 import re
 import sys
+import threading
+import time
 import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -19,6 +21,7 @@ SUMMARY = {
     "failed": re.compile(r"^\[  FAILED  \] (\d+) test", re.M),
     "skipped": re.compile(r"^\[  SKIPPED \] (\d+) test", re.M),
 }
+LONGEST = ("test_copy_nbd", "test_db_lost", "test_schema")
 
 
 def count(text, ended_well):
@@ -55,34 +58,62 @@ def logs(paths):
 
 
 def integration(programs):
+    """Two at a time. Each of the two has a database server of its own, because some
+    programs change settings that count for a whole server."""
     import processes
     from servers import Postgres, Rabbit
 
+    rabbit = Rabbit(processes.temporary_directory()).start()
+    # The longest first, so that neither is left alone with one.
+    waiting = sorted(programs, key=lambda p: os.path.basename(p) not in LONGEST)
+    results, lock = {}, threading.Lock()
+
+    def work(postgres):
+        while True:
+            with lock:
+                if not waiting:
+                    return
+                program = waiting.pop(0)
+                env = {**os.environ, processes.TOKEN_NAME: processes.token(),
+                       "DROVER_TEST_DATABASE": postgres.url_of(postgres.create_database()),
+                       "DROVER_TEST_AMQP": rabbit.url_of(rabbit.create_vhost())}
+            results[program] = _run(program, env)
+
+    # The servers die with the thread that started them: this one.
+    workers = [threading.Thread(target=work, args=(Postgres().start(),)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
     total = [0, 0, 0]
-    directory = processes.temporary_directory()
-    rabbit, postgres = Rabbit(directory).start(), Postgres(directory).start()
     for program in programs:
-        env = {**os.environ, processes.TOKEN_NAME: processes.token(),
-               "DROVER_TEST_DATABASE": postgres.url_of(postgres.create_database()),
-               "DROVER_TEST_AMQP": rabbit.url_of(rabbit.create_vhost())}
-        log = f"{program}.log"
-        with open(log, "wb") as f:
-            child = processes.spawn([os.path.abspath(program)], env=env, stdout=f,
-                                    stderr=f)
-            try:
-                status = child.wait(300)
-            except Exception:
-                processes.kill_tree(child.pid)
-                status = child.wait()
-        with open(log, errors="replace") as f:
-            text = f.read()
-        numbers = (0, 0, 1) if status == 77 else count(text, status == 0)
+        numbers, text, seconds = results.get(program, ((0, 1, 0), "it was not run", 0))
         print(f"  {program}: {numbers[0]} passed, {numbers[1]} failed,"
-              f" {numbers[2]} skipped")
+              f" {numbers[2]} skipped ({seconds:.0f} s)")
         if numbers[1]:
             print(text[-4000:])
         total = add(total, numbers)
     return total
+
+
+def _run(program, env):
+    """Its numbers, what it said, and how long it took."""
+    import processes
+
+    began = time.monotonic()
+    log = f"{program}.log"
+    with open(log, "wb") as f:
+        child = processes.spawn([os.path.abspath(program)], env=env, stdout=f, stderr=f)
+        try:
+            status = child.wait(300)
+        except Exception:
+            processes.kill_tree(child.pid)
+            status = child.wait()
+    with open(log, errors="replace") as f:
+        text = f.read()
+    numbers = (0, 0, 1) if status == 77 else count(text, status == 0)
+    return numbers, text, time.monotonic() - began
 
 
 def junit(path):
