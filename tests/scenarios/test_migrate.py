@@ -270,3 +270,25 @@ def test_the_file_on_disk_is_what_the_digest_says(cloud, tmp_path):
         f.seek(5 * MIB + 17)
         f.write(b"\0")
     assert digest_of(path) == first != second
+
+
+@pytest.mark.parametrize("status", [None, "error"])
+@pytest.mark.parametrize("point", ["migrate.preparing.named", "copy.chunk", "migrate.switch"])
+def test_an_admins_reset_means_cancel(cloud, point, status):
+    """os-reset_status while it runs: it stops, and what the admin wrote stays."""
+    volume = cloud.create(1, f"reset-{point}-{status}")
+    cloud.fill(volume)
+    digest = cloud.digest(volume)
+    cloud.points.hold(point)
+    cloud.migrate(volume, wait=False)
+    cloud.points.reached(point)
+    cloud.sql("update volumes set migration_status = %s where id = %s", status, volume)
+    cloud.points.release()
+    done = cloud.finished(volume)
+    assert done["phase"] == "cancelled"
+    assert "migration_status of volume" in done["reason"] or "cancelled" in done["reason"]
+    row = cloud.volume(volume)
+    assert (row["host"], row["status"]) == ("server1@fast#fast", "available")
+    assert row["migration_status"] == status
+    assert cloud.digest(volume) == digest
+    cloud.leftovers()
