@@ -413,6 +413,13 @@ void inbox_forget_tags(struct inbox *inbox)
 		w->tag = 0;
 }
 
+void inbox_give_back(struct inbox *inbox)
+{
+	while (inbox->first)
+		unlink_waiting(inbox, &inbox->first);
+	ev_timer_stop(inbox->ev, &inbox->retry);
+}
+
 bool inbox_stop(struct inbox *inbox)
 {
 	inbox->stopped = true;

@@ -47,6 +47,8 @@ void inbox_deliver(
 	struct inbox *inbox, struct service *service, const struct broker_event *event);
 /* The connection is gone: messages that wait stay, their delivery tags do not. */
 void inbox_forget_tags(struct inbox *inbox);
+/* The connection was closed, and what waits is the broker's again: forget it. */
+void inbox_give_back(struct inbox *inbox);
 /* No more handlers are called. True when one is running just now. */
 bool inbox_stop(struct inbox *inbox);
 

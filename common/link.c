@@ -18,7 +18,7 @@ struct link {
 	const struct rpc_options *options;
 	struct dialer dialer;
 	struct broker *broker;
-	bool started, stopped;
+	bool started, paused, stopped;
 	ev_io readable;
 	ev_timer connect; /* the next attempt */
 	ev_timer beat; /* half the heartbeat interval */
@@ -52,7 +52,7 @@ void link_lost(struct link *link, const struct error *reason)
 		return;
 	dialer_bad(&link->dialer, reason);
 	drop(link, false);
-	if (!link->stopped)
+	if (!link->paused && !link->stopped)
 		connect_later(link);
 }
 
@@ -140,7 +140,7 @@ static void on_connect(EV_P_ ev_timer *watcher, int events)
 	struct link *link = watcher->data;
 	struct error err;
 
-	if (link->broker || link->stopped)
+	if (link->broker || link->paused || link->stopped)
 		return;
 	if (try_connect(link, &err) < 0) {
 		dialer_bad(&link->dialer, &err);
@@ -179,6 +179,19 @@ void link_start(struct link *link)
 		return;
 	link->started = true;
 	connect_later(link);
+}
+
+void link_pause(struct link *link, bool paused)
+{
+	if (link->paused == paused)
+		return;
+	link->paused = paused;
+	if (paused) {
+		ev_timer_stop(link->ev, &link->connect);
+		drop(link, true);
+	} else if (link->started && !link->stopped) {
+		connect_later(link);
+	}
 }
 
 void link_stop(struct link *link)

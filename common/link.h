@@ -38,6 +38,9 @@ DEFINE_AUTO(struct link *, link_free)
 
 /* Connect as soon as the loop runs. No effect when it has started. */
 void link_start(struct link *link);
+/* Close, and connect no more until told otherwise; unacknowledged messages go back to
+ * their queues. */
+void link_pause(struct link *link, bool paused);
 /* Close for good; unacknowledged messages go back to their queues. */
 void link_stop(struct link *link);
 /* NULL while there is no connection. */

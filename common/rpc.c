@@ -285,6 +285,13 @@ int rpc_serve(struct rpc *rpc, const struct rpc_service *service, struct error *
 	return 0;
 }
 
+void rpc_pause(struct rpc *rpc, bool paused)
+{
+	link_pause(rpc->link, paused);
+	if (paused)
+		inbox_give_back(rpc->inbox);
+}
+
 void rpc_stop(struct rpc *rpc)
 {
 	/* A handler's own message is acknowledged first. */

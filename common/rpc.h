@@ -109,6 +109,9 @@ DEFINE_AUTO(struct rpc *, rpc_free)
  * process; queues that two share are consumed once. Takes effect at once or at the next
  * connection. */
 int rpc_serve(struct rpc *rpc, const struct rpc_service *service, struct error *err);
+/* Give back what is not handled yet and take nothing until told otherwise: another server
+ * of the same name may. Not within a handler. Replies can still be sent. */
+void rpc_pause(struct rpc *rpc, bool paused);
 /* Stop taking new messages (consumers cancelled); replies can still be sent. */
 void rpc_stop(struct rpc *rpc);
 /* Called in the loop each time all consumers are in place (again). */

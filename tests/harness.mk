@@ -13,6 +13,7 @@ EXTRA_DIST += \
 	tests/harness/nbd_load.py \
 	tests/harness/peer.py \
 	tests/harness/processes.py \
+	tests/harness/relay.py \
 	tests/harness/servers.py \
 	tests/harness/tally.py \
 	tests/harness/two_hosts.py \

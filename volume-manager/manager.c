@@ -212,8 +212,8 @@ static bool is_waiting(const struct manager *manager)
 }
 
 /* The lease has ended by our own clock: this process was stopped, or the database away, for
- * too long. Another manager may have taken over, so nothing of ours may go on; whether
- * one did is seen when the database answers. */
+ * too long. Another manager may have taken over, so nothing of ours may go on, and requests
+ * are for that one; whether there is one is seen when the database answers. */
 static void lapse(struct manager *manager)
 {
 	manager->lease_until_ms = 0;
@@ -221,6 +221,7 @@ static void lapse(struct manager *manager)
 		manager->managed[i].leased = false;
 	log_warning("the lease was not renewed in time: workers are stopped count=%u",
 		children_stop(manager, SIGKILL));
+	rpc_pause(manager->rpc, true);
 }
 
 static int renew(struct managed *managed, struct error *err)
@@ -243,6 +244,7 @@ static int renew(struct managed *managed, struct error *err)
 	managed->said_held = false;
 	if (!managed->leased) {
 		managed->leased = managed->had = true;
+		rpc_pause(manager->rpc, false);
 		reports_look_at(managed);
 		manager_scan_in(manager, 0);
 	}

@@ -10,6 +10,7 @@ import pytest
 import processes
 from cloud import MIB, Daemon
 from processes import wait_for
+from relay import Relay
 
 WAITS = "waiting for its lease to end"
 QUEUE = "cinder-volume.server1@fast.server1"
@@ -20,6 +21,7 @@ class Pair:
 
     def __init__(self, cloud):
         self.cloud = cloud
+        self.relay = Relay(cloud.postgres.port)
         self.daemons = {}
         for name in ("first", "second"):
             for lease in ("5", "600"):
@@ -28,6 +30,15 @@ class Pair:
                     f"{name}-{lease}.conf", {"state_path": f"{cloud.tmp}/{name}"})
                 self.daemons[name, lease] = Daemon(
                     cloud, f"{name}-{lease}", "manager", ["--config-file", config])
+        # A first one that can be cut off from the database.
+        cloud.drover_options["lease_time"] = "5"
+        config = cloud.write_config(
+            "first-cut.conf", {"state_path": f"{cloud.tmp}/first"},
+            database=cloud.postgres.url_of(cloud.database).replace(
+                str(cloud.postgres.port), str(self.relay.port)))
+        self.daemons["first", "cut"] = Daemon(
+            cloud, "first-cut", "manager", ["--config-file", config])
+        self.daemons["second", "cut"] = self.daemons["second", "5"]
 
     def start(self, lease):
         """The first has the lease; the second has said that it waits."""
@@ -77,7 +88,8 @@ def module_pair(make_cloud):
     pair = Pair(cloud)
     cloud.drover("db", "sync")
     cloud.scheduler.start()
-    return pair
+    yield pair
+    pair.relay.close()
 
 
 @pytest.fixture
@@ -89,6 +101,7 @@ def pair(module_pair, request):
     yield module_pair
     module_pair.cloud.points.release()
     module_pair.end()
+    module_pair.relay.mend()
 
 
 def filled(cloud, name):
@@ -267,6 +280,35 @@ def test_a_stopped_first_does_no_harm_and_ends(pair):
     moved(pair, volume, digest)
     for name in names:
         pair.wait_for(lambda: cloud._created(name), f"{name} is made")
+    cloud.leftovers()
+
+
+@pytest.mark.parametrize("pair", ["cut"], indirect=True)
+def test_a_first_without_the_database_leaves_the_requests_to_the_second(pair):
+    """The broker would go on giving it every other one."""
+    cloud = pair.cloud
+    volume, digest, worker = held_in_copy(cloud, "cut-off")
+    until = pair.lease()["until"]
+    pair.relay.cut()
+    try:
+        pair.wait_for(lambda: not processes.alive(worker), "its worker is killed")
+        os.unlink(f"{cloud.points.directory}/copy.chunk")
+        pair.taken_over()
+        assert pair.lease()["started_at"] >= until
+        cloud.points.reached("copy.chunk")
+        cloud.points.release()
+        moved(pair, volume, digest)
+        pair.wait_for(lambda: consumers(cloud) == 1, "the first takes nothing")
+        names = [f"for-the-second-{n}" for n in range(6)]
+        for name in names:
+            cloud.drover("create", 1, "--name", name, "--host", "server1@fast#fast")
+        for name in names:
+            pair.wait_for(lambda: cloud._created(name), f"{name} is made")
+        assert pair.first.running()
+    finally:
+        pair.relay.mend()
+    assert pair.first.process.wait(60) == 1
+    assert f"(process {pair.second.pid}," in pair.said(pair.first)
     cloud.leftovers()
 
 
