@@ -18,7 +18,12 @@ EXTRA_DIST += \
 	tests/harness/tally.py \
 	tests/harness/two_hosts.py \
 	tests/hosts/conftest.py \
+	tests/hosts/test_broker.py \
+	tests/hosts/test_cut.py \
+	tests/hosts/test_failover.py \
 	tests/hosts/test_kill.py \
+	tests/hosts/test_lost.py \
+	tests/hosts/test_stop.py \
 	tests/scenarios/conftest.py \
 	tests/scenarios/test_cli.py \
 	tests/scenarios/test_config.py \

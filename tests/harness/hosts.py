@@ -26,7 +26,10 @@ from servers import Postgres, Rabbit, Standby
 NAMES = ["server1", "server2", "sched", "broker", "db", "db2", "operator"]
 SOURCE, TARGET = "server1@fast#fast", "server2@slow#slow"
 BACKENDS = {"server1": "fast", "server2": "slow"}
-LEASE, PEER = 4, 6
+LEASE, PEER = 4, 8
+# So many seconds after a host is gone for good the volumes of others are free. A request
+# that is under way to it is waited for 30 s at most.
+RELEASED = LEASE + PEER + 30
 # Where migrations are held, the last first: each is brought to its point while those that
 # are further on are held already.
 BEFORE_SWITCH = ["migrate.switch", "copy.checkpoint", "read_back.reading", "copy.chunk",

@@ -41,9 +41,11 @@ def kept(machines):
 
 @pytest.fixture
 def hosts(machines, kept, request):
-    """Two hosts with nothing going on, everything running and every cable plugged in."""
+    """Two hosts with nothing going on, everything running and every cable plugged in. The
+    parameter: options of [drover]."""
     if "hosts" not in kept:
-        kept["hosts"] = Hosts(machines, BUILDDIR, SRCDIR)
+        kept["hosts"] = Hosts(machines, BUILDDIR, SRCDIR,
+                              drover=getattr(request, "param", None))
     hosts = request.node.drover_cloud = kept["hosts"]
     hosts.start_missing()
     yield hosts

@@ -4,16 +4,12 @@ not."""
 import os
 import time
 
-from cloud import MIB
-from hosts import AFTER_SWITCH, BEFORE_SWITCH, LEASE, PEER, PHASES, SOURCE, TARGET, Disk
-
 import processes
+from cloud import MIB
+from hosts import AFTER_SWITCH, BEFORE_SWITCH, PHASES, RELEASED, SOURCE, TARGET, Disk
 
 # Seconds from the moment the host is there again until all is over and tidy.
 WITHIN = 60
-# A host that stays away: so long until its peers' volumes are free. A request under way to
-# it is waited for 30 s at most.
-RELEASED = LEASE + PEER + 30
 
 
 def test_the_disk_forgets_what_was_not_flushed():
