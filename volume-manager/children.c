@@ -109,6 +109,9 @@ static void on_exit_of(struct ev_loop *ev, ev_child *watcher, int events)
 		on_readable(ev, &child->io, EV_READ);
 	log_end(child, watcher->rstatus);
 	unlink_child(child);
+	/* A killed worker leaves its files here, and its work may be ended elsewhere. */
+	if (child->kind == CHILD_OPERATION && WIFSIGNALED(watcher->rstatus))
+		locks_forget(manager, child->id);
 	if (child->kind == CHILD_STATS)
 		reports_take(manager, child->id, NULL);
 	scan_child_ended(manager, child, watcher->rstatus);
