@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What ./demo shows: a volume with a file system in it moves to another backend."""
+"""What ./demo shows: a volume with a file system in it moves to a backend of another host,
+although the manager that moves it is killed on the way."""
 import argparse
 import os
 import signal
@@ -10,12 +11,14 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import processes  # noqa: E402
-from cloud import GIB, MIB, Cloud, digest_of  # noqa: E402
+from cloud import GIB, MIB, digest_of  # noqa: E402
+from two_hosts import BACKENDS, TwoHosts, pool  # noqa: E402
 
 SIZE_GIB = 2
-FILES = 16
+FILES = 32
 FILE_SIZE = 16 * MIB
-VOLUME = "family-photos"
+VOLUME = "test"
+TARGET = f"server2@{BACKENDS['server2']}"
 
 
 def say(text):
@@ -25,11 +28,12 @@ def say(text):
 class Demo:
     def __init__(self, builddir):
         self.tmp = processes.temporary_directory("drover-demo-")
-        say(f"starting RabbitMQ, PostgreSQL, scheduler and manager below {self.tmp}")
-        self.cloud = Cloud(builddir, tmp=self.tmp)
-        print(f"RabbitMQ on 127.0.0.1:{self.cloud.rabbit.port}, PostgreSQL on"
-              f" 127.0.0.1:{self.cloud.postgres.port};"
-              " backends server1@fast and server1@slow, each a directory")
+        say(f"starting RabbitMQ, PostgreSQL, a scheduler and two managers below {self.tmp}")
+        self.cloud = TwoHosts(builddir, tmp=self.tmp,
+                              default={"storage_availability_zone": "zone1"},
+                              drover={"checkpoint_bytes": str(32 * MIB)})
+        print("server1 has backend lvmstorage-1, server2 has lvmstorage-2, each a"
+              " directory;\nbetween them there is TCP, with TLS")
 
     def run(self, *arguments):
         """A drover command as a person would type it, its output on our terminal."""
@@ -38,14 +42,14 @@ class Demo:
                         *map(str, arguments)], check=True, env=self.cloud.environment())
 
     def make_image(self):
-        """A 2 GiB ext4 image with files of random bytes and a text."""
+        """An ext4 image with files of random bytes and a text."""
         folder, image = f"{self.tmp}/files", f"{self.tmp}/image"
         os.mkdir(folder)
         for n in range(FILES):
             with open(f"{folder}/photo-{n:02}.raw", "wb") as f:
                 f.write(os.urandom(FILE_SIZE))
         with open(f"{folder}/README.txt", "w") as f:
-            f.write("These files lived on one backend and now live on another.\n")
+            f.write("These files lived on one host and now live on another.\n")
         with open(image, "wb") as f:
             f.truncate(SIZE_GIB * GIB)
         subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-L",
@@ -63,7 +67,7 @@ class Demo:
 
     def put(self, image):
         say(f"a new volume, and an ext4 image with {FILES + 1} files into it")
-        self.run("create", SIZE_GIB, "--name", VOLUME, "--host", "server1@fast#fast")
+        self.run("create", SIZE_GIB, "--name", VOLUME, "--host", pool("server1"))
         self.cloud.wait_for(lambda: self.cloud._created(VOLUME), 30, "the volume exists")
         print(f"$ nbdcopy image $(drover connect {VOLUME})")
         self.export(lambda uri: subprocess.run(["nbdcopy", image, uri], check=True))
@@ -75,11 +79,32 @@ class Demo:
         self.run("show", VOLUME)
 
     def migrate(self):
-        say("the migration")
-        self.run("migrate", VOLUME, "server1@slow", "--wait")
-        volume = self.cloud.sql1("select id from volumes where display_name = %s"
-                                 " and not deleted", VOLUME)["id"]
-        return self.cloud.migration(volume)
+        """Watched by `drover migrate --wait`; the source's manager is killed after the first
+        checkpoint and started again. Returns the migration's row and that checkpoint."""
+        say("the migration; in the middle of it server1's manager is killed")
+        command = [self.cloud.program("cli"), "--config-file", self.cloud.config,
+                   "migrate", VOLUME, TARGET, "--wait"]
+        print(f"$ drover {' '.join(command[3:])}", flush=True)
+        watching = processes.spawn(command, env=self.cloud.environment())
+        row = processes.wait_for(self._has_checkpoint, 30, "a checkpoint",
+                                 every=0.005)
+        checkpoint = row["checkpoint"]
+        if row["phase"] == "copying":
+            self.cloud.manager.kill()
+            print("\n$ kill -9 (server1's drover-volume-manager; its worker dies with it)",
+                  flush=True)
+            self.cloud.manager.start()
+        if watching.wait() != 0:
+            raise subprocess.CalledProcessError(watching.returncode, command)
+        return self.cloud.migration(self.volume()["id"]), checkpoint
+
+    def volume(self):
+        return self.cloud.sql1("select * from volumes where display_name = %s"
+                               " and not deleted", VOLUME)
+
+    def _has_checkpoint(self):
+        row = self.cloud.migration(self.volume()["id"])
+        return row if row and (row["checkpoint"] > 0 or row["finished_at"]) else None
 
     def get(self):
         """Read the volume back, check the file system; returns the digest."""
@@ -103,27 +128,24 @@ class Demo:
     def keep(self):
         say("left running until Ctrl-C; talk to it with")
         print(f"{self.cloud.program('cli')} --config-file {self.cloud.config} --help")
-        print(f"logs: {self.cloud.scheduler.log_path} {self.cloud.manager.log_path}",
-              flush=True)
+        print("logs:", *(d.log_path for d in self.cloud.daemons()), flush=True)
         try:
             signal.pause()
         except KeyboardInterrupt:
             print()
 
 
-def last_line(done, before, after):
-    moved = done["copied"]
+def last_line(done, checkpoint, data, before, after):
     seconds = (done["finished_at"] - done["created_at"]).total_seconds()
-    copying = seconds
-    if done["copy_started_at"] and done["copy_finished_at"]:
-        copying = (done["copy_finished_at"] - done["copy_started_at"]).total_seconds()
+    copying = (done["copy_finished_at"] - done["copy_started_at"]).total_seconds()
     verdict = "equal" if before == after else "DIFFERENT"
-    how = "cloned, no byte copied"
-    if done["route"] == "copy":
-        how = f"{moved / MIB:.0f} MiB of data at {moved / MIB / max(copying, 0.001):.0f} MiB/s"
-    return (f"demo: '{VOLUME}' ({SIZE_GIB} GiB, {how}) moved from {done['source']} to"
-            f" {done['target']} in {seconds:.2f} s; SHA-256 before and after are {verdict}:"
-            f" {after[:16]}")
+    story = "without a crash"
+    if done["epoch"] >> 32 > 1:  # epoch_number() in common/store/operations.h
+        story = f"the second worker went on at {checkpoint / MIB:.0f} MiB"
+    return (f"demo: '{VOLUME}' ({SIZE_GIB} GiB, {data / MIB:.0f} MiB of data) moved from"
+            f" {done['source']} to {done['target']} in {seconds:.2f} s, at"
+            f" {data / MIB / copying:.0f} MiB/s, {story};"
+            f" SHA-256 before and after are {verdict}: {after[:16]}")
 
 
 def main():
@@ -135,11 +157,11 @@ def main():
     began = time.monotonic()
     demo = Demo(arguments.builddir)
     image = demo.make_image()
-    before = digest_of(image)
+    before, data = digest_of(image), os.stat(image).st_blocks * 512
     demo.put(image)
     say("before")
     demo.look()
-    done = demo.migrate()
+    done, checkpoint = demo.migrate()
     say("after")
     demo.look()
     say("is it the same?")
@@ -148,7 +170,7 @@ def main():
     if arguments.keep:
         demo.keep()
     demo.cloud.close()
-    print(last_line(done, before, after))
+    print(last_line(done, checkpoint, data, before, after))
     return 0 if before == after else 1
 
 
