@@ -181,6 +181,22 @@ def test_a_late_refusal_reaches_its_caller(hosts, peer, moved):
             peer.context(), "migrate_volume_completion", error=False,
             volume=peer.volume_object(moved), new_volume=peer.volume_object(moved))
     assert sent_on(hosts, moved, "migrate_volume_completion") == 1
+    # Whatever argument names it.
+    for method, args in (
+            ("attachment_update", {"vref": peer.volume_object(moved), "connector": {},
+                                   "attachment_id": str(uuid.uuid4())}),
+            ("attachment_delete", {"vref": peer.volume_object(moved),
+                                   "attachment_id": str(uuid.uuid4())}),
+            ("copy_volume_to_image", {"volume_id": moved, "image_meta": {}}),
+            ("create_snapshot", {"snapshot": {
+                "versioned_object.name": "Snapshot", "versioned_object.version": "1.6",
+                "versioned_object.namespace": "cinder",
+                "versioned_object.data": {"id": str(uuid.uuid4()), "volume_id": moved}}})):
+        with pytest.raises(cinder.exception.NotSupportedOperation):
+            peer.volume(OLD, version="3.9").call(peer.context(), method, **args)
+        assert sent_on(hosts, moved, method) == 1
+    assert peer.volume(OLD).call(peer.context(), "remove_export", volume_id=moved) is None
+    assert sent_on(hosts, moved, "remove_export") == 1
     # The new volume's owner is asked, wherever the old one is.
     here = hosts.create(1, "here")
     with pytest.raises(cinder.exception.NotSupportedOperation):
