@@ -39,6 +39,7 @@ integration_tests += \
 	tests/integration/test_store_operations \
 	tests/integration/test_store_delete \
 	tests/integration/test_store_exports \
+	tests/integration/test_store_moved \
 	tests/integration/test_store_garbage \
 	tests/integration/test_store_pools
 
@@ -75,6 +76,9 @@ tests_integration_test_store_delete_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_exports_SOURCES = \
 	tests/integration/test_store_exports.c $(store_fixture)
 tests_integration_test_store_exports_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_moved_SOURCES = \
+	tests/integration/test_store_moved.c $(store_fixture)
+tests_integration_test_store_moved_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_garbage_SOURCES = \
 	tests/integration/test_store_garbage.c $(store_fixture)
 tests_integration_test_store_garbage_LDADD = $(UNIT_LIBS)
