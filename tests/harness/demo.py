@@ -68,7 +68,9 @@ class Demo:
     def put(self, image):
         say(f"a new volume, and an ext4 image with {FILES + 1} files into it")
         self.run("create", SIZE_GIB, "--name", VOLUME, "--host", pool("server1"))
-        self.cloud.wait_for(lambda: self.cloud._created(VOLUME), 30, "the volume exists")
+        # Not looked for by its name later: while it moves there are two of that name.
+        self.volume = self.cloud.wait_for(lambda: self.cloud._created(VOLUME), 30,
+                                          "the volume exists")
         print(f"$ nbdcopy image $(drover connect {VOLUME})")
         self.export(lambda uri: subprocess.run(["nbdcopy", image, uri], check=True))
         self.cloud.wait_for(lambda: not self.cloud.sql(
@@ -96,14 +98,10 @@ class Demo:
             self.cloud.manager.start()
         if watching.wait() != 0:
             raise subprocess.CalledProcessError(watching.returncode, command)
-        return self.cloud.migration(self.volume()["id"]), checkpoint
-
-    def volume(self):
-        return self.cloud.sql1("select * from volumes where display_name = %s"
-                               " and not deleted", VOLUME)
+        return self.cloud.migration(self.volume), checkpoint
 
     def _has_checkpoint(self):
-        row = self.cloud.migration(self.volume()["id"])
+        row = self.cloud.migration(self.volume)
         return row if row and (row["checkpoint"] > 0 or row["finished_at"]) else None
 
     def get(self):
