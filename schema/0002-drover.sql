@@ -30,6 +30,7 @@ create table drover.operation (
 	host text not null check (host ~ '^[^@#]+@[^@#]+$'),
 	request_id text not null check (length(request_id) between 1 and 255),
 	phase text not null default 'queued',
+	-- the number of the claim and 32 random bits
 	epoch bigint not null default 0 check (epoch >= 0),
 	-- the status the volume gets back when the operation ends
 	saved_status text,
@@ -183,6 +184,8 @@ create table drover.export (
 	check (state <> 'open' or (pid is not null and port is not null))
 );
 create index export_work on drover.export (host) where closed_at is null;
+create index export_volume on drover.export (volume_id) where closed_at is null;
+create index export_unanswered on drover.export (host) where reply_id is not null;
 create unique index export_attachment on drover.export (attachment_id)
 	where closed_at is null and attachment_id is not null;
 

@@ -109,8 +109,9 @@ static void on_exit_of(struct ev_loop *ev, ev_child *watcher, int events)
 		on_readable(ev, &child->io, EV_READ);
 	log_end(child, watcher->rstatus);
 	unlink_child(child);
-	/* A killed worker leaves its files here, and its work may be ended elsewhere. */
-	if (child->kind == CHILD_OPERATION && WIFSIGNALED(watcher->rstatus))
+	/* A killed worker leaves its files here. Its work may be ended elsewhere, or its row
+	 * be forgotten: nobody comes by again. */
+	if (child->kind == CHILD_OPERATION || child->kind == CHILD_EXPORT)
 		locks_forget(manager, child->id);
 	if (child->kind == CHILD_STATS)
 		reports_take(manager, child->id, NULL);

@@ -14,7 +14,7 @@ volume_manager_libmanager_a_SOURCES = \
 	volume-manager/methods.c \
 	volume-manager/process.c volume-manager/process.h \
 	volume-manager/reports.c \
-	volume-manager/scan.c
+	volume-manager/scan.c volume-manager/silence.c
 
 volume_manager_libwork_a_SOURCES = \
 	volume-manager/work.c volume-manager/work.h \

@@ -4,6 +4,7 @@
  * connection between hosts. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "volume-manager/manager.h"
+#include "volume-manager/process.h"
 
 DEFINE_AUTO(DIR *, closedir)
 
@@ -30,6 +32,28 @@ static int open_directory(struct manager *manager)
 	char *path = text_format("%s/operations", manager->settings->state_path);
 
 	return path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+/* Its own process writes pid and start time into the file once it has the lock. */
+bool locks_held(struct manager *manager, const char *name, pid_t *pid)
+{
+	AUTO(fd) int directory = open_directory(manager);
+	AUTO(free) char *file = text_format("%s.lock", name);
+	AUTO(fd) int fd = -1;
+	long long holder, start;
+	char text[64] = "";
+
+	*pid = 0;
+	if (directory < 0 || !file)
+		return false;
+	fd = openat(directory, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return false;
+	if (pread(fd, text, sizeof(text) - 1, 0) > 0 &&
+		sscanf(text, "%lld %lld", &holder, &start) == 2 &&
+		process_is((pid_t)holder, start, process_boot_id()))
+		*pid = (pid_t)holder;
+	return true;
 }
 
 void locks_forget(struct manager *manager, const char *name)

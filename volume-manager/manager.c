@@ -152,6 +152,7 @@ void manager_free(struct manager *manager)
 	free(manager->managed);
 	free(manager->worker_path);
 	free(manager->suspects_path);
+	silence_forget(manager);
 	free(manager);
 }
 
@@ -217,6 +218,7 @@ static bool is_waiting(const struct manager *manager)
 static void lapse(struct manager *manager)
 {
 	manager->lease_until_ms = 0;
+	silence_forget(manager);
 	for (size_t i = 0; i < manager->count; i++)
 		manager->managed[i].leased = false;
 	log_warning("the lease was not renewed in time: workers are stopped count=%u",
@@ -224,14 +226,14 @@ static void lapse(struct manager *manager)
 	rpc_pause(manager->rpc, true);
 }
 
-static int renew(struct managed *managed, struct error *err)
+/* begun_ms: before the database was asked, so that the lease counts from later than we do. */
+static int renew(struct managed *managed, int64_t begun_ms, struct error *err)
 {
 	struct manager *manager = managed->manager;
-	const char *host = managed->settings->host;
-	char uuid[UUID_TEXT_SIZE];
-	int taken = store_lease_take(manager->db, host, manager->owner, (int)getpid(),
-		manager->settings->lease_time, managed->holder, sizeof(managed->holder),
-		err);
+	const double part_ms = manager->settings->lease_time * 1000 * FENCE_PART;
+	int taken = store_lease_take(manager->db, managed->settings->host,
+		manager->owner, (int)getpid(), manager->settings->lease_time,
+		managed->holder, sizeof(managed->holder), err);
 
 	if (taken < 0)
 		return -1;
@@ -242,16 +244,27 @@ static int renew(struct managed *managed, struct error *err)
 	}
 	managed->holder[0] = '\0';
 	managed->said_held = false;
+	managed->until_ms = begun_ms + (int64_t)part_ms;
 	if (!managed->leased) {
 		managed->leased = managed->had = true;
 		rpc_pause(manager->rpc, false);
 		reports_look_at(managed);
 		manager_scan_in(manager, 0);
 	}
-	/* A backend that is not usable goes down by the silence of its service. */
-	if (!managed->healthy || !managed->serving)
+	return 0;
+}
+
+/* A backend that is not usable goes down by the silence of its service. */
+static int beat(struct managed *managed, struct error *err)
+{
+	struct manager *manager = managed->manager;
+	const char *host = managed->settings->host;
+	char uuid[UUID_TEXT_SIZE];
+	int beaten;
+
+	if (!managed->leased || !managed->healthy || !managed->serving)
 		return 0;
-	int beaten = store_service_beat(manager->db, host, VOLUME_BINARY, err);
+	beaten = store_service_beat(manager->db, host, VOLUME_BINARY, err);
 	if (beaten == 0)
 		beaten = store_service_register(manager->db, host, VOLUME_BINARY,
 			managed->settings->availability_zone, VOLUME_RPC_VERSION, uuid,
@@ -287,35 +300,58 @@ static int be_ready(struct manager *manager, struct error *err)
 	return 0;
 }
 
-/* begun_ms: before the database was asked, so that it counts from later than we do. */
-static void leases_count(struct manager *manager, int64_t begun_ms)
+/* The earliest end of those that we have; workers are told. */
+static void leases_count(struct manager *manager)
 {
-	const double part_ms = manager->settings->lease_time * 1000 * FENCE_PART;
+	int64_t until_ms = 0;
 
-	for (size_t i = 0; i < manager->count; i++)
-		if (manager->managed[i].leased)
-			manager->lease_until_ms = begun_ms + (int64_t)part_ms;
+	for (size_t i = 0; i < manager->count; i++) {
+		const struct managed *managed = &manager->managed[i];
+
+		if (managed->leased && (until_ms == 0 || managed->until_ms < until_ms))
+			until_ms = managed->until_ms;
+	}
+	manager->lease_until_ms = until_ms;
 	children_tell_lease(manager);
+}
+
+/* All of them are tried, also when one fails: only that one's lease ends then. */
+static int renew_all(struct manager *manager, struct error *err)
+{
+	int64_t begun_ms = process_clock_ms();
+	struct error why;
+	int result = 0;
+
+	for (size_t i = 0; i < manager->count && !manager->lost; i++)
+		if (renew(&manager->managed[i], begun_ms, &why) < 0) {
+			*err = why;
+			result = -1;
+		}
+	leases_count(manager);
+	for (size_t i = 0; i < manager->count && !manager->lost; i++)
+		if (beat(&manager->managed[i], &why) < 0) {
+			*err = why;
+			result = -1;
+		}
+	return result;
 }
 
 static void on_beat(struct ev_loop *ev, ev_timer *watcher, int events)
 {
 	struct manager *manager = watcher->data;
 	const double interval = manager->settings->report_interval;
-	int64_t begun_ms = process_clock_ms();
 	struct error err;
 	int result = be_ready(manager, &err);
 
-	for (size_t i = 0; result == 0 && i < manager->count && !manager->lost; i++)
-		result = renew(&manager->managed[i], &err);
+	if (result == 0)
+		result = renew_all(manager, &err);
+	if (manager->lost)
+		return;
 	if (result < 0) {
 		say_waiting(manager, &err);
 		beat_again_in(manager, 1.0);
 		return;
 	}
-	if (manager->lost)
-		return;
-	leases_count(manager, begun_ms);
 	say_held(manager);
 	beat_again_in(manager,
 		is_waiting(manager) && interval > WAITING_SECONDS ? WAITING_SECONDS

@@ -9,6 +9,7 @@
  *	forward.c	requests for volumes that have moved to another host
  *	reports.c	what the backends have: asked of workers, told to the schedulers
  *	scan.c		rows that are due: operations, garbage, exports
+ *	silence.c	hosts that are gone
  *	children.c	worker processes
  */
 #ifndef VOLUME_MANAGER_MANAGER_H
@@ -34,6 +35,7 @@ struct managed {
 	const struct backend_settings *settings;
 	bool leased; /* the lease is ours, and by our clock it still counts */
 	bool had; /* it was ours before */
+	int64_t until_ms; /* by process_clock_ms(): how long we count on it */
 	char holder[128]; /* another process that has it; empty: none, or not known */
 	bool said_held; /* that was logged */
 	bool healthy; /* the last look at the storage succeeded */
@@ -100,6 +102,9 @@ struct manager {
 	double next_line; /* one log line a minute while something is awaited */
 	double stop_deadline;
 	int64_t lease_until_ms; /* by process_clock_ms(); 0: no lease */
+	struct silence *silences; /* silence.c */
+	size_t silence_count;
+	unsigned silence_generation; /* of the connection they were seen on */
 	ev_check lease_check;
 	ev_timer beat, look, rescan, soon, stop;
 	ev_io db_io;
@@ -141,6 +146,9 @@ unsigned children_stop(struct manager *manager, int signum);
 void children_free(struct manager *manager);
 
 /* locks.c */
+/* Does a process hold the lock of this work, whatever its row says? *pid: which one, 0 when
+ * it has not said. */
+bool locks_held(struct manager *manager, const char *name, pid_t *pid);
 /* Remove the lock file of work that is over; and all that nobody holds, when starting. */
 void locks_forget(struct manager *manager, const char *name);
 void locks_sweep(struct manager *manager);
@@ -151,6 +159,12 @@ void manager_scan(struct manager *manager);
 void manager_find_lost(struct manager *manager);
 /* A worker has ended. */
 void scan_child_ended(struct manager *manager, const struct child *child, int status);
+
+/* silence.c */
+/* Hosts that show no sign of life for longer than anybody waits: their migrations are taken
+ * back, their volumes released. */
+void silence_look(struct manager *manager);
+void silence_forget(struct manager *manager);
 
 /* reports.c */
 /* Ask for a look at every leased backend, or at one. */

@@ -11,7 +11,6 @@
 #include "common/store/garbage.h"
 #include "common/store/migrations.h"
 #include "common/store/operations.h"
-#include "common/store/orphans.h"
 #include "common/store/remote.h"
 #include "volume-manager/manager.h"
 #include "volume-manager/process.h"
@@ -85,6 +84,24 @@ static int start_garbage(
 	return count < 0 ? -1 : 0;
 }
 
+/* A server that the row does not know: the database was set back, or has failed over. It is
+ * killed. True while there is one, or somebody who may become one. */
+static bool has_stranger(struct manager *manager, const struct export *export)
+{
+	pid_t pid;
+
+	if (!locks_held(manager, export->id, &pid))
+		return false;
+	if (pid > 0) {
+		log_warning("a server that its row does not know is killed export=%s "
+			    "pid=%d",
+			export->id, (int)pid);
+		kill(pid, SIGKILL);
+	}
+	manager_scan_in(manager, 0.05);
+	return true;
+}
+
 /* Its process is killed, not asked: what it has acknowledged is in the file, and a
  * client's request in flight is not acknowledged. The row says closed only when the
  * process is gone. */
@@ -103,6 +120,8 @@ static int close_export(
 		manager_scan_in(manager, 0.01);
 		return 0;
 	}
+	if (has_stranger(manager, export))
+		return 0;
 	if (store_export_closed(manager->db, export->id, NULL, err) < 0)
 		return -1;
 	log_info("export closed id=%s export=%s", export->volume_id, export->id);
@@ -113,15 +132,19 @@ static int close_export(
 static int keep_export(
 	struct manager *manager, const struct export *export, struct error *err)
 {
+	const struct child *child = child_find(manager, CHILD_EXPORT, export->id);
 	bool open = strcmp(export->state, "open") == 0;
 
-	/* One that is being opened ends by itself; its end leads here again. */
-	if (child_find(manager, CHILD_EXPORT, export->id))
+	/* One that is being opened ends by itself; its end leads here again. One that
+	 * serves already has closed its end, after its row said open. */
+	if (child && !open && child->fd < 0)
+		kill(child->pid, SIGKILL);
+	if (child)
 		return 0;
-	if (strcmp(export->state, "closing") == 0)
-		return close_export(manager, export, err);
 	if (open && process_is((pid_t) export->pid, export->pid_start, export->boot_id))
 		return watch_process(manager, export->id, (pid_t) export->pid, err);
+	if (has_stranger(manager, export))
+		return 0;
 	if (open) {
 		int now = store_export_restart(manager->db, export->id, err);
 
@@ -197,47 +220,13 @@ void manager_scan(struct manager *manager)
 	}
 }
 
-static bool has_lease(const struct manager *manager)
-{
-	for (size_t i = 0; i < manager->count; i++)
-		if (manager->managed[i].leased)
-			return true;
-	return false;
-}
-
-/* Of hosts that are silent for longer than anybody waits. */
-static int help_the_silent(struct manager *manager, struct error *err)
-{
-	const struct settings *settings = manager->settings;
-	const double seconds = settings->peer_timeout;
-	const bool keep = settings->migration_result_keep;
-	AUTO(free) struct orphan *list = NULL;
-	int count = store_orphan_list(manager->db, seconds, &list, err);
-
-	for (int i = 0; i < count; i++) {
-		int taken = store_orphan_take_back(
-			manager->db, &list[i], seconds, keep, err);
-
-		if (taken < 0)
-			return -1;
-		if (taken)
-			log_warning("migration of a silent host was taken back id=%s "
-				    "volume=%s host=%s",
-				list[i].id, list[i].volume_id, list[i].host);
-	}
-	if (count < 0)
-		return -1;
-	return store_migration_set_lost_back(manager->db, NULL, seconds, keep, err);
-}
-
 void manager_find_lost(struct manager *manager)
 {
 	struct error err;
 
 	if (manager->stopping || !manager->schema_ok)
 		return;
-	if (has_lease(manager) && help_the_silent(manager, &err) < 0)
-		log_warning("%s", err.text);
+	silence_look(manager);
 	for (size_t i = 0; i < manager->count; i++) {
 		const struct managed *managed = &manager->managed[i];
 		int count = !managed->leased

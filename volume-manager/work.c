@@ -136,7 +136,8 @@ static int record_identity(void *arg, const struct object_id *id, struct error *
 		    store_object_identify(work->db, making->op, making->host,
 			    making->name, id->text, err),
 		    err) < 0 ||
-		work_wait_for_standbys(work, work->settings->standby_timeout, err) < 0)
+		work_wait_for_standbys(
+			work, making->op, work->settings->standby_timeout, err) < 0)
 		return -1;
 	return work_sure(work, store_operation_check(work->db, making->op, err), err);
 }
@@ -160,7 +161,8 @@ static int make_locked(struct work *work, struct backend *backend,
 		return -1;
 	snprintf(known.text, sizeof(known.text), "%s", out->identity);
 	if (fault_point("make.planned", err) < 0 ||
-		work_wait_for_standbys(work, work->settings->standby_timeout, err) < 0)
+		work_wait_for_standbys(work, op, work->settings->standby_timeout, err) <
+			0)
 		return -1;
 	if (work_sure(work, store_operation_check(work->db, op, err), err) < 0)
 		return -1;

@@ -71,8 +71,10 @@ static inline unsigned work_poll_ms(double waited_s)
 
 /* work_standby.c: wait until every connected standby of the database has all that was
  * committed before. 0 they have; 1 our role may not see it (grant pg_monitor); ERR_TIMEOUT
- * when one is still behind after so many seconds. */
-int work_wait_for_standbys(struct work *work, double seconds, struct error *err);
+ * when one is still behind after so many seconds. op, unless NULL: what it is waited for;
+ * ERR_CANCELLED, ERR_FENCED. */
+int work_wait_for_standbys(struct work *work, const struct operation *op,
+	double seconds, struct error *err);
 
 /* Run a store function again until the database has answered: connection lost, deadlock
  * and commits of unknown outcome are waited out. The functions of store/ decide by the

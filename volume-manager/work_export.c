@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/store/exports.h"
 #include "volume-manager/process.h"
@@ -156,6 +157,7 @@ static int become_nbdkit(struct work *work, const struct export *export,
 	argv[n++] = file;
 	argv[n++] = name;
 	argv[n++] = "exportname-strict=true";
+	argv[n++] = "exportname-list=empty";
 	argv[n] = NULL;
 	/* systemd's way to hand over a socket: sd_listen_fds(3). dup2 clears the
 	 * close-on-exec flag, but not when both numbers are equal. */
@@ -183,6 +185,35 @@ static int read_again(struct work *work, struct export *export, struct error *er
 	return !process_is((pid_t) export->pid, export->pid_start, export->boot_id);
 }
 
+/* For the manager: whose process holds the lock, whatever the row says. */
+static int write_holder(
+	const struct work *work, const struct export *export, struct error *err)
+{
+	if (ftruncate(work->lock.fd, 0) < 0 ||
+		dprintf(work->lock.fd, "%lld %lld\n", (long long)export->pid,
+			(long long)export->pid_start) < 0)
+		return error_set_errno(
+			err, ERR_IO, "cannot write the lock '%s'", work->lock.path);
+	return 0;
+}
+
+/* A server whose row a fail-over forgets would go on serving, and nobody would know it: the
+ * standbys have the row with the process, and it is still so. 1 go on, 0 not wanted. */
+static int is_known(struct work *work, const struct export *export, struct error *err)
+{
+	struct export row;
+	int found;
+
+	if (work_wait_for_standbys(work, NULL, work->settings->standby_timeout, err) <
+		0)
+		return -1;
+	found = work_sure(work, store_export_get(work->db, export->id, &row, err), err);
+	if (found <= 0)
+		return found;
+	return strcmp(row.state, "open") == 0 && row.pid == export->pid &&
+		row.pid_start == export->pid_start;
+}
+
 /* In the process that stays. 0 when it is not wanted any more; else -1, or it becomes
  * nbdkit. The lock is held until that ends: there is one server for a row. */
 static int serve(
@@ -200,8 +231,8 @@ static int serve(
 	wanted = read_again(work, export, err);
 	if (wanted <= 0)
 		return wanted;
-	/* A server that no row knows would go on serving. */
-	if (work_wait_for_standbys(work, work->settings->standby_timeout, err) < 0)
+	if (work_wait_for_standbys(work, NULL, work->settings->standby_timeout, err) <
+		0)
 		return -1;
 	wanted = read_again(work, export, err);
 	if (wanted <= 0)
@@ -213,8 +244,14 @@ static int serve(
 	export->pid = getpid();
 	export->pid_start = process_start_time(getpid());
 	text_copy(export->boot_id, sizeof(export->boot_id), process_boot_id());
+	if (write_holder(work, export, err) < 0)
+		return -1;
 	wanted =
 		work_sure(work, store_export_opened(work->db, export, &read, err), err);
+	if (wanted > 0 && fault_point("export.opened", err) < 0)
+		return -1;
+	if (wanted > 0)
+		wanted = is_known(work, export, err);
 	if (wanted <= 0)
 		return wanted;
 	log_info("volume exported id=%s export=%s port=%lld peer=%s", export->volume_id,

@@ -65,7 +65,8 @@ static int wait_ms(const struct fence *fence)
 
 	if (fence->until_ms == INT64_MAX)
 		return -1;
-	return left > INT_MAX ? INT_MAX : left > 0 ? (int)left : 0;
+	/* poll() does not count the time that the machine slept. */
+	return left > 1000 ? 1000 : left > 0 ? (int)left : 0;
 }
 
 /* It must not wait for anything but the time: no log, no lock of the main thread's. */

@@ -53,7 +53,7 @@ static int look_again(
 
 	if (check_unused(work, garbage, err) < 0)
 		return -1;
-	hidden = work_wait_for_standbys(work, settings->standby_timeout, err);
+	hidden = work_wait_for_standbys(work, NULL, settings->standby_timeout, err);
 	if (hidden < 0)
 		return -1;
 	if (hidden && garbage->age_s < settings->switch_settle)

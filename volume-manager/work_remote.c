@@ -30,38 +30,60 @@ static void nap_ms(unsigned ms)
 	nanosleep(&nap, NULL);
 }
 
+/* Who was stopped in good order comes back later than who died. */
+#define RELEASED_FACTOR 10
+
 /* Waiting for the target: bounded by the silence of its manager, and by a manager that is
  * there and does not do it; ended by a stop. Silence counts from the end of the lease. */
 struct patience {
 	struct job *job;
-	double seconds, alive_at, until, look_at;
+	double began, alive_at, until, look_at;
 };
 
 static void patience_init(struct patience *p, struct job *job)
 {
 	double now = clock_seconds();
-	double seconds = job->work->settings->peer_timeout;
 
-	*p = (struct patience) { job, seconds, now, now + seconds, 0 };
+	*p = (struct patience) { job, now, now, now + job->work->settings->peer_timeout,
+		0 };
 }
 
-static int look(struct patience *p, double now, struct error *err)
+/* What it has had no time for does not count. ERR_TIMEOUT when it has been enough. */
+static int patience_looked(struct patience *p, double now, int alive, bool released,
+	const char *for_what, struct error *err)
+{
+	const double seconds = p->job->work->settings->peer_timeout;
+	const double silence = released ? RELEASED_FACTOR * seconds : seconds;
+
+	p->look_at = now + 0.5;
+	if (alive)
+		p->alive_at = now;
+	else
+		p->until = now + seconds;
+	if (now - p->alive_at > silence)
+		return error_set(err, ERR_TIMEOUT,
+			"target: the manager of '%s' has been silent for more than "
+			"%.0f s, %s",
+			p->job->m.target, silence, for_what);
+	if (now > p->until)
+		return error_set(err, ERR_TIMEOUT,
+			"target: the manager of '%s' has not done it in %.0f s: %s",
+			p->job->m.target, seconds, for_what);
+	return 0;
+}
+
+static int look(struct patience *p, double now, const char *for_what, struct error *err)
 {
 	struct work *work = p->job->work;
-	int alive = work_sure(
-		work, store_remote_alive(work->db, p->job->m.target, err), err);
+	bool released;
+	int alive = work_sure(work,
+		store_remote_alive(work->db, p->job->m.target, &released, err), err);
 
 	if (alive < 0 ||
 		work_sure(work, store_migration_wanted(work->db, &p->job->m, err),
 			err) < 0)
 		return -1;
-	/* What it has had no time for does not count. */
-	if (alive)
-		p->alive_at = now;
-	else
-		p->until = now + p->seconds;
-	p->look_at = now + 0.5;
-	return 0;
+	return patience_looked(p, now, alive, released, for_what, err);
 }
 
 static int patience_wait(struct patience *p, const char *for_what, struct error *err)
@@ -70,18 +92,9 @@ static int patience_wait(struct patience *p, const char *for_what, struct error 
 
 	if (work_stopping(p->job->work))
 		return work_stop_error(err);
-	if (now >= p->look_at && look(p, now, err) < 0)
+	if (now >= p->look_at && look(p, now, for_what, err) < 0)
 		return -1;
-	if (now - p->alive_at > p->seconds)
-		return error_set(err, ERR_TIMEOUT,
-			"target: the manager of '%s' has been silent for more than "
-			"%.0f s, %s",
-			p->job->m.target, p->seconds, for_what);
-	if (now > p->until)
-		return error_set(err, ERR_TIMEOUT,
-			"target: the manager of '%s' has not done it in %.0f s: %s",
-			p->job->m.target, p->seconds, for_what);
-	nap_ms(10);
+	nap_ms(work_poll_ms(now - p->began));
 	return 0;
 }
 
@@ -115,29 +128,41 @@ static int make_key(char hex[2 * KEY_BYTES + 1], struct error *err)
 	return 0;
 }
 
+/* Asked for when there is none of this epoch; else only looked at. 1 open, 0 not yet. */
+static int ask_for_export(
+	struct job *job, const char *key, struct export *export, struct error *err)
+{
+	struct work *work = job->work;
+	int found = 0;
+
+	if (export->id[0])
+		found = work_sure(
+			work, store_export_get(work->db, export->id, export, err), err);
+	if (found == 0 || (found > 0 && strcmp(export->state, "closed") == 0))
+		found = work_sure(work,
+			store_remote_export(work->db, &job->m, work->settings->host,
+				key, export, err),
+			err);
+	if (found == 0)
+		export->id[0] = '\0';
+	return found <= 0 ? found : strcmp(export->state, "open") == 0;
+}
+
 static int wait_for_export(struct job *job, struct export *export, struct error *err)
 {
-	const char *peer = job->work->settings->host;
-	struct work *work = job->work;
 	char key[2 * KEY_BYTES + 1] = "";
 	struct patience patience;
-	int found;
+	int open;
 
-	if (work->settings->nbd_tls && make_key(key, err) < 0)
+	memset(export, 0, sizeof(*export));
+	if (job->work->settings->nbd_tls && make_key(key, err) < 0)
 		return -1;
 	patience_init(&patience, job);
-	for (;;) {
-		found = work_sure(work,
-			store_remote_export(work->db, &job->m, peer, key, export, err),
-			err);
-		if (found < 0)
-			return -1;
-		if (found && strcmp(export->state, "open") == 0)
-			return 0;
+	while ((open = ask_for_export(job, key, export, err)) == 0)
 		if (patience_wait(&patience, "the temporary volume is to be exported",
 			    err) < 0)
 			return -1;
-	}
+	return open < 0 ? -1 : 0;
 }
 
 static int write_psk(struct job *job, const struct export *export, const char *path,
@@ -217,71 +242,80 @@ static int ask(
 	return asked;
 }
 
-/* 1 and the answer, 0 not yet; *alive: the target's manager is there. */
-static int look_for_answer(
-	struct asker *asker, int64_t id, char **text, bool *alive, struct error *err)
+/* 1 and the answer, 0 not yet. The patience looks at the target now and then. */
+static int look_for_answer(struct asker *asker, int64_t id, char **text,
+	struct patience *patience, struct error *err)
 {
+	const double now = clock_seconds();
 	struct job *job = asker->job;
 	struct db *db = job->work->db;
-	int answered;
+	bool released = false;
+	int answered, alive = -1;
 
 	job_db_lock(job);
 	answered = store_read_back_take(db, id, text, err);
-	if (answered == 0 && alive)
-		*alive = store_remote_alive(db, job->m.target, err) > 0;
+	if (answered == 0 && now >= patience->look_at)
+		alive = store_remote_alive(db, job->m.target, &released, err);
 	job_db_unlock(job);
-	return answered;
+	if (answered != 0 || alive < 0)
+		return answered;
+	return patience_looked(
+		patience, now, alive, released, "it is to read back", err);
 }
 
-static int answer_of(struct asker *asker, int64_t id, char **text, struct error *err)
+static int answer_of(struct asker *asker, int64_t id, char **text,
+	struct patience *patience, struct error *err)
 {
-	const double seconds = asker->job->work->settings->peer_timeout;
-	double now = clock_seconds(), began = now, alive_at = now, look_at = now;
+	double began = clock_seconds();
 
-	for (;; now = clock_seconds()) {
-		bool alive = false, look = now > look_at;
-		int answered =
-			look_for_answer(asker, id, text, look ? &alive : NULL, err);
+	for (;;) {
+		int answered = look_for_answer(asker, id, text, patience, err);
 
 		if (answered > 0 || (answered < 0 && !may_come_again(asker, err)))
 			return answered;
 		if (asker->stop || work_stopping(asker->job->work))
 			return work_stop_error(err);
-		if (alive || answered < 0)
-			alive_at = now;
-		if (look)
-			look_at = now + 1.0;
-		if (now - alive_at > seconds)
-			return error_set(err, ERR_TIMEOUT,
-				"target: the manager of '%s' has been silent for more "
-				"than %.0f s, it is to read back",
-				asker->job->m.target, seconds);
-		nap_ms(answered < 0 ? 200 : work_poll_ms(now - began));
+		nap_ms(answered < 0 ? 200 : work_poll_ms(clock_seconds() - began));
 	}
 }
 
+/* A question may get lost: the database failed over, and had not got it yet. */
 static int on_read_back(void *arg, uint64_t from, uint64_t to,
 	struct copy_digest *digests, size_t count, struct error *err)
 {
 	struct job *job = arg;
 	AUTO(free) char *text = NULL;
+	struct patience patience;
+	int answered;
 	int64_t id;
 
-	while (ask(job->asker, from, to, &id, err) < 0) {
-		if (!may_come_again(job->asker, err))
-			return -1;
-		nap_ms(200);
-	}
-	if (answer_of(job->asker, id, &text, err) < 0)
+	patience_init(&patience, job);
+	do {
+		while (ask(job->asker, from, to, &id, err) < 0) {
+			if (!may_come_again(job->asker, err))
+				return -1;
+			nap_ms(200);
+		}
+		answered = answer_of(job->asker, id, &text, &patience, err);
+	} while (answered < 0 && err->code == ERR_NOT_FOUND);
+	if (answered < 0)
 		return -1;
 	return copy_digests_from_text(text, digests, count, err);
 }
 
 /* ---- the copy ---- */
 
+struct retry {
+	int64_t checkpoint;
+	double progress_at; /* of the last checkpoint; waiting for an export is not counted */
+	unsigned tries;
+};
+
 static int copy_once(struct job *job, const struct endpoint *source,
-	struct copy_options *options, struct copy_result *result, struct error *err)
+	struct copy_options *options, struct retry *retry, struct copy_result *result,
+	struct error *err)
 {
+	const double began = clock_seconds();
 	struct asker asker = { .job = job };
 	struct endpoint target;
 	struct export export;
@@ -290,6 +324,7 @@ static int copy_once(struct job *job, const struct endpoint *source,
 	if (wait_for_export(job, &export, err) < 0 ||
 		endpoint_of_export(job, &export, &target, err) < 0)
 		return -1;
+	retry->progress_at += clock_seconds() - began;
 	pthread_mutex_init(&asker.db, NULL);
 	options->start = (uint64_t)job->m.checkpoint;
 	snprintf(options->chain_start, sizeof(options->chain_start), "%s",
@@ -323,12 +358,6 @@ static bool is_lost_connection(const struct error *err)
 	return true;
 }
 
-struct retry {
-	int64_t checkpoint;
-	double progress_at;
-	unsigned tries;
-};
-
 /* Is it worth another try? Each checkpoint makes the count begin anew. */
 static bool try_again(struct job *job, struct retry *retry, const struct error *err)
 {
@@ -351,7 +380,7 @@ int remote_copy(struct job *job, const struct endpoint *source,
 	struct error ignored;
 	unsigned nap;
 
-	while (copy_once(job, source, options, result, err) < 0) {
+	while (copy_once(job, source, options, &retry, result, err) < 0) {
 		if (!try_again(job, &retry, err))
 			return -1;
 		log_warning("the copy begins again at offset %lld: %s",

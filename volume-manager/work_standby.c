@@ -13,9 +13,30 @@ static void nap_ms(unsigned ms)
 	nanosleep(&nap, NULL);
 }
 
-int work_wait_for_standbys(struct work *work, double seconds, struct error *err)
+#define LOOK_SECONDS 0.5
+
+/* Is it still wanted? */
+static int check(struct work *work, const struct operation *op, struct error *err)
+{
+	struct operation now;
+	int found =
+		work_sure(work, store_operation_get(work->db, op->id, &now, err), err);
+
+	if (found < 0)
+		return -1;
+	if (!found || now.epoch != op->epoch || phase_is_final(now.phase))
+		return error_set(
+			err, ERR_FENCED, "operation '%s' was taken over", op->id);
+	if (now.cancel)
+		return error_set(err, ERR_CANCELLED, "the migration was cancelled");
+	return 0;
+}
+
+int work_wait_for_standbys(struct work *work, const struct operation *op,
+	double seconds, struct error *err)
 {
 	const double began = clock_seconds();
+	double look_at = began + LOOK_SECONDS;
 	struct standby_mark mark = { "", 0 };
 	enum standby_answer answer;
 	char name[64];
@@ -34,6 +55,11 @@ int work_wait_for_standbys(struct work *work, double seconds, struct error *err)
 				"standby '%s' of the database is behind by more than "
 				"%.0f s: what is done now could be forgotten",
 				name, seconds);
+		if (op && clock_seconds() > look_at) {
+			look_at = clock_seconds() + LOOK_SECONDS;
+			if (check(work, op, err) < 0)
+				return -1;
+		}
 		nap_ms(work_poll_ms(clock_seconds() - began));
 	}
 }

@@ -104,10 +104,19 @@ int store_garbage_add_volume_locked(struct db *db, const struct volume *volume,
 	return store_notify(db, WORK_CHANNEL, backend, err);
 }
 
+/* What was copied to may be all that is left when the source is gone for good: it is renamed,
+ * and removed when the source's manager is there again. */
+#define DUE \
+	"(g.remove_after <= now() and not exists (select 1 from drover.migration km" \
+	"  join drover.operation ko on ko.id = km.operation_id" \
+	"  join drover.manager kl on kl.host = ko.host" \
+	"  where km.operation_id = g.operation_id and km.temporary_id = g.volume_id" \
+	"  and km.copy_started_at is not null and kl.expires_at < now()))"
+
 #define COLUMNS \
 	"g.id, g.host, g.name, g.trash_name, g.identity, g.by_name, g.volume_id," \
 	" g.operation_id, g.reason, g.state, g.epoch, g.attempts, g.last_error," \
-	" g.remove_after <= now() as due," \
+	" " DUE " as due," \
 	" to_char(g.created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS') as created_text," \
 	" extract(epoch from now() - g.created_at) as age_s," \
 	" greatest(0, extract(epoch from (case when g.state = 'renamed' then" \
@@ -164,7 +173,7 @@ int store_garbage_due(struct db *db, const char *backend, int limit,
 		"  where o.id = g.operation_id and o.finished_at is null)"
 		" and not exists (select 1 from drover.export e"
 		"  where e.volume_id = g.volume_id and e.closed_at is null)"
-		" and (g.state = 'waiting' or g.remove_after <= now())"
+		" and (g.state = 'waiting' or " DUE ")"
 		" order by g.created_at, g.id limit $2::int";
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, backend, NUM(limit));

@@ -321,7 +321,8 @@ int store_migration_exports_closed(
 	static const char close[] =
 		"update drover.export set state = 'closing'"
 		" where volume_id in ($1, $2) and kind = 'migration'"
-		" and state in ('wanted', 'open') returning host";
+		" and closed_at is null and state in ('wanted', 'open')"
+		" returning host";
 	static const char open[] = "select 1 from drover.export where volume_id in"
 				   " ($1, $2) and closed_at is null limit 1";
 	AUTO(PQclear) PGresult *closing = NULL;

@@ -475,22 +475,19 @@ int store_migration_set_lost_back(struct db *db, const char *backend, double sec
 	static const char sql[] =
 		"select v.id from public.volumes v where not v.deleted"
 		" and v.migration_status = 'starting'"
-		" and (split_part(v.host, '#', 1) = $1 or ($1::text is null"
-		"  and exists (select 1 from drover.manager m"
-		"   where m.host = split_part(v.host, '#', 1)"
-		"   and m.expires_at < now() - make_interval(secs => $2::float8))))"
+		" and split_part(v.host, '#', 1) = $1"
 		" and v.updated_at < localtimestamp - make_interval(secs => $2::float8)"
 		" and not exists (select 1 from drover.operation o"
 		"  where o.volume_id = v.id and o.finished_at is null) limit 100";
 	AUTO(PQclear) PGresult *rows = NULL;
 	char text[32];
-	int count;
+	int count, failed = 0;
 
 	snprintf(text, sizeof(text), "%.3f", seconds);
 	count = db_query(db, sql, &rows, err, backend, text);
+	/* One that is locked by somebody does not keep the others waiting. */
 	for (int i = 0; i < count; i++)
-		if (set_lost_back(
-			    db, row_text_or(rows, i, "id", ""), keep_result, err) < 0)
-			return -1;
-	return count;
+		failed += set_lost_back(db, row_text_or(rows, i, "id", ""), keep_result,
+				  err) < 0;
+	return failed ? -1 : count;
 }

@@ -99,7 +99,7 @@ int store_pool_load(struct db *db, struct pool_load **list, struct error *err);
 
 /* Volumes of a backend whose request was lost: migration_status is starting for longer
  * than seconds and no operation is there. They are set back, with that reason. Returns
- * how many. backend NULL: of all whose managers have been without a lease for so long. */
+ * how many. */
 int store_migration_set_lost_back(struct db *db, const char *backend, double seconds,
 	bool keep_result, struct error *err);
 

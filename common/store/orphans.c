@@ -1,31 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/store/orphans.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-/* The work of a manager that was never there is not waited for by anybody; one that
- * released its lease ended in good order and is as silent. */
-#define SILENT \
+#define BEFORE_THE_SWITCH \
 	" o.kind = 'migrate_volume' and o.finished_at is null" \
-	" and o.phase in ('queued', 'preparing', 'copying', 'sealing')" \
-	" and exists (select 1 from drover.manager m where m.host = o.host" \
-	"  and m.expires_at < now() - make_interval(secs => $1::float8))"
+	" and o.phase in ('queued', 'preparing', 'copying', 'sealing')"
 
-int store_orphan_list(
-	struct db *db, double seconds, struct orphan **list, struct error *err)
+int store_silent_list(struct db *db, struct silent **list, struct error *err)
+{
+	/* A backend that a Python service has now has a service that is up. */
+	static const char sql[] =
+		"select m.host, m.expires_at::text as expired_at, m.pid = 0 as released"
+		" from drover.manager m where m.expires_at < now()"
+		" and not exists (select 1 from public.services s"
+		"  where s.host = m.host and s.\"binary\" = 'cinder-volume'"
+		"  and not s.deleted"
+		"  and s.updated_at > localtimestamp - interval '60 s')"
+		" and (exists (select 1 from drover.operation o"
+		"   where o.host = m.host and" BEFORE_THE_SWITCH ")"
+		"  or exists (select 1 from public.volumes v where not v.deleted"
+		"   and v.migration_status = 'starting'"
+		"   and split_part(v.host, '#', 1) = m.host))"
+		" order by m.host limit 10000";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err);
+
+	if (count < 0)
+		return error_context(err, "look for hosts that are silent");
+	*list = calloc((size_t)count + 1, sizeof(**list));
+	if (!*list)
+		return error_no_memory(err);
+	for (int i = 0; i < count; i++) {
+		struct silent *silent = &(*list)[i];
+
+		text_copy(
+			silent->host, sizeof(silent->host), row_text(rows, i, "host"));
+		text_copy(silent->expired_at, sizeof(silent->expired_at),
+			row_text(rows, i, "expired_at"));
+		silent->released = row_bool(rows, i, "released");
+	}
+	return count;
+}
+
+int store_orphan_list(struct db *db, const struct silent *silent, struct orphan **list,
+	struct error *err)
 {
 	static const char sql[] =
-		"select o.id, o.volume_id, o.host from drover.operation o where" SILENT
-		" order by o.created_at limit 100";
+		"select o.id, o.volume_id from drover.operation o where o.host = $1"
+		" and" BEFORE_THE_SWITCH " order by o.created_at limit 1000";
 	AUTO(PQclear) PGresult *rows = NULL;
-	char text[32];
-	int count;
+	int count = db_query(db, sql, &rows, err, silent->host);
 
-	snprintf(text, sizeof(text), "%.3f", seconds);
-	count = db_query(db, sql, &rows, err, text);
 	if (count < 0)
-		return error_context(err, "look for migrations of hosts that are gone");
+		return error_context(err, "look for migrations of '%s'", silent->host);
 	*list = calloc((size_t)count + 1, sizeof(**list));
 	if (!*list)
 		return error_no_memory(err);
@@ -35,29 +63,32 @@ int store_orphan_list(
 		text_copy(orphan->id, sizeof(orphan->id), row_text(rows, i, "id"));
 		text_copy(orphan->volume_id, sizeof(orphan->volume_id),
 			row_text(rows, i, "volume_id"));
-		text_copy(
-			orphan->host, sizeof(orphan->host), row_text(rows, i, "host"));
 	}
 	return count;
 }
 
 struct taking {
 	const struct orphan *orphan;
+	const struct silent *silent;
 	double seconds;
 	bool keep_result, done;
 };
 
 static int take_back_body(struct db *db, void *arg, struct error *err)
 {
+	/* for share: it cannot show a sign of life until this is committed. */
+	static const char still[] =
+		"select 1 from drover.manager where host = $1"
+		" and expires_at = $2::timestamptz and expires_at < now() for share";
 	static const char claim[] =
 		"update drover.operation o set epoch = " NEXT_EPOCH
-		" where o.id = $2::uuid and" SILENT " returning o.epoch";
+		" where o.id = $1::uuid and" BEFORE_THE_SWITCH " returning o.epoch";
 	struct taking *what = arg;
+	AUTO(PQclear) PGresult *lease = NULL;
 	AUTO(PQclear) PGresult *rows = NULL;
 	struct volume volume;
 	struct migration m;
 	struct error why;
-	char text[32];
 	int count;
 
 	what->done = false;
@@ -68,8 +99,10 @@ static int take_back_body(struct db *db, void *arg, struct error *err)
 	if (store_volume_get_locked(db, m.op.volume_id, &volume, err) < 0 ||
 		store_volume_get_locked(db, m.temporary_id, &volume, err) < 0)
 		return -1;
-	snprintf(text, sizeof(text), "%.3f", what->seconds);
-	count = db_query(db, claim, &rows, err, text, m.op.id);
+	count = db_query(
+		db, still, &lease, err, what->silent->host, what->silent->expired_at);
+	if (count > 0)
+		count = db_query(db, claim, &rows, err, m.op.id);
 	if (count <= 0)
 		return count;
 	m.op.epoch = row_int(rows, 0, "epoch");
@@ -81,10 +114,11 @@ static int take_back_body(struct db *db, void *arg, struct error *err)
 		db, &m, PHASE_FAILED, &why, what->keep_result, err);
 }
 
-int store_orphan_take_back(struct db *db, const struct orphan *orphan, double seconds,
-	bool keep_result, struct error *err)
+int store_orphan_take_back(struct db *db, const struct orphan *orphan,
+	const struct silent *silent, double seconds, bool keep_result,
+	struct error *err)
 {
-	struct taking what = { orphan, seconds, keep_result, false };
+	struct taking what = { orphan, silent, seconds, keep_result, false };
 
 	if (db_transact(db, take_back_body, &what, err) < 0)
 		return error_context(err, "take back the migration of volume '%s'",

@@ -14,19 +14,29 @@
 #include "common/error.h"
 #include "common/store/migrations.h"
 
+/* A backend whose manager has no lease now, and something waits for it: a migration before
+ * its switch, or a volume in starting. */
+struct silent {
+	char host[ADDRESS_SIZE]; /* "server1@fast" */
+	char expired_at
+		[40]; /* when its lease ended; the same text: no sign of life since */
+	bool released; /* it was stopped in good order */
+};
+/* *list is malloc'd. */
+int store_silent_list(struct db *db, struct silent **list, struct error *err);
+
 struct orphan {
 	char id[UUID_TEXT_SIZE]; /* of the operation */
 	char volume_id[UUID_TEXT_SIZE];
-	char host[ADDRESS_SIZE]; /* whose manager is silent */
 };
-
-/* Migrations before the switch whose source's manager has had no lease for so many seconds;
- * *list is malloc'd. */
-int store_orphan_list(
-	struct db *db, double seconds, struct orphan **list, struct error *err);
-/* Take one back if that is still so: 1 done, 0 its host is alive, or it has ended. One
+/* The migrations that wait for it; *list is malloc'd. */
+int store_orphan_list(struct db *db, const struct silent *silent, struct orphan **list,
+	struct error *err);
+/* Take one back if its host has shown no sign of life since: 1 done, 0 it has, or the
+ * migration has ended. seconds: how long it was waited for, for the reason. One
  * transaction. */
-int store_orphan_take_back(struct db *db, const struct orphan *orphan, double seconds,
-	bool keep_result, struct error *err);
+int store_orphan_take_back(struct db *db, const struct orphan *orphan,
+	const struct silent *silent, double seconds, bool keep_result,
+	struct error *err);
 
 #endif

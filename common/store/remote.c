@@ -5,14 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-int store_remote_alive(struct db *db, const char *address, struct error *err)
+int store_remote_alive(
+	struct db *db, const char *address, bool *released, struct error *err)
 {
 	static const char sql[] =
-		"select 1 from drover.manager"
-		" where host = split_part($1, '#', 1) and expires_at > now()";
+		"select expires_at > now() as alive, pid = 0 as released"
+		" from drover.manager where host = split_part($1, '#', 1)";
 	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, address);
 
-	return db_query(db, sql, &rows, err, address);
+	*released = count > 0 && row_bool(rows, 0, "released");
+	return count > 0 ? row_bool(rows, 0, "alive") : count;
 }
 
 int store_remote_is(struct db *db, const struct migration *m, struct error *err)
@@ -103,8 +106,8 @@ static int close_others(struct db *db, const struct migration *m, struct error *
 {
 	static const char close[] =
 		"update drover.export set state = 'closing' where volume_id = $1"
-		" and kind = 'migration' and state in ('wanted', 'open')"
-		" and ($2::bigint < 0 or epoch is distinct from $2::bigint)"
+		" and kind = 'migration' and closed_at is null"
+		" and state in ('wanted', 'open') and ($2::bigint < 0 or epoch is distinct from $2::bigint)"
 		" returning host";
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, close, &rows, err, m->temporary_id, NUM(m->op.epoch));
@@ -188,12 +191,17 @@ static int ask_body(struct db *db, void *arg, struct error *err)
 		" split_part($4, '#', 1), $5::bigint, $6::bigint from drover.operation o"
 		" where o.id = $1::uuid and o.epoch = $2::bigint and o.phase = 'copying'"
 		" returning id, host";
+	static const char old[] =
+		"delete from drover.read_back where operation_id = $1::uuid";
 	struct asking *what = arg;
 	const struct migration *m = what->m;
 	AUTO(PQclear) PGresult *rows = NULL;
-	int count = db_query(db, sql, &rows, err, m->op.id, NUM(m->op.epoch),
-		m->temporary_id, m->target, NUM(what->from), NUM(what->to));
+	int count;
 
+	if (db_run(db, old, err, m->op.id) < 0)
+		return -1;
+	count = db_query(db, sql, &rows, err, m->op.id, NUM(m->op.epoch),
+		m->temporary_id, m->target, NUM(what->from), NUM(what->to));
 	if (count < 0)
 		return -1;
 	if (count == 0)
@@ -213,14 +221,21 @@ int store_read_back_ask(struct db *db, const struct migration *m, int64_t from,
 
 int store_read_back_take(struct db *db, int64_t id, char **digests, struct error *err)
 {
+	/* Read, not taken away: the answer may be lost on the way. Old ones go with the next
+	 * question, and when the copy is sealed. */
 	static const char sql[] =
-		"delete from drover.read_back where id = $1::bigint"
-		" and answered_at is not null returning digests, reason";
+		"select answered_at is not null as answered, digests, reason"
+		" from drover.read_back where id = $1::bigint";
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, NUM(id));
 
-	if (count <= 0)
-		return count;
+	if (count < 0)
+		return -1;
+	if (count == 0)
+		return error_set(err, ERR_NOT_FOUND,
+			"the question to read back is not there any more");
+	if (!row_bool(rows, 0, "answered"))
+		return 0;
 	if (row_null(rows, 0, "digests"))
 		return error_set(err, ERR_BACKEND, "target: %s",
 			row_text_or(rows, 0, "reason", "it cannot be read back"));

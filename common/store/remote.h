@@ -18,8 +18,10 @@
 /* 1: the target's backend belongs to another manager than the source's (by the leases), 0:
  * to the same; ERR_INVALID_HOST when one never had a manager. */
 int store_remote_is(struct db *db, const struct migration *m, struct error *err);
-/* Is the lease of a backend alive? 1 or 0. */
-int store_remote_alive(struct db *db, const char *address, struct error *err);
+/* Is the lease of a backend alive? 1 or 0; *released: its manager was stopped in good
+ * order. */
+int store_remote_alive(
+	struct db *db, const char *address, bool *released, struct error *err);
 
 /* Ask the target's manager to make T; asking again is nothing. A transaction. */
 int store_remote_create(struct db *db, struct migration *m, struct error *err);
@@ -45,7 +47,8 @@ struct read_back {
 };
 int store_read_back_ask(struct db *db, const struct migration *m, int64_t from,
 	int64_t to, int64_t *id, struct error *err);
-/* 1 and *digests (malloc'd text), 0 not yet; ERR_BACKEND with the target's reason. */
+/* 1 and *digests (malloc'd text), 0 not yet; ERR_BACKEND with the target's reason,
+ * ERR_NOT_FOUND when the question is lost: ask again. */
 int store_read_back_take(struct db *db, int64_t id, char **digests, struct error *err);
 /* For the target: operations with unanswered questions to a backend; *list (malloc'd) has
  * one entry for each. */

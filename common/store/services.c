@@ -221,7 +221,7 @@ int store_lease_release(
 	struct db *db, const char *backend, const char *owner, struct error *err)
 {
 	static const char sql[] =
-		"update drover.manager set expires_at = now() - interval '1 ms'"
+		"update drover.manager set expires_at = now() - interval '1 ms', pid = 0"
 		" where host = $1 and owner = $2::uuid";
 
 	return db_run(db, sql, err, backend, owner) < 0 ? -1 : 0;

@@ -6,14 +6,15 @@
 int store_standby_ask(struct db *db, struct standby_mark *mark,
 	enum standby_answer *out, char name[64], struct error *err)
 {
-	/* A base backup is no standby; neither are subscribers, nor receivers that never
-	 * say how far they are. Rows that the role may not see have no state. */
+	/* Whoever replays is a standby: a base backup, an archive (pg_receivewal), a
+	 * subscriber are none. Rows that the role may not see have no state. */
 	static const char sql[] =
 		"with mark as (select coalesce(nullif($1, '')::pg_lsn,"
 		"  pg_current_wal_flush_lsn()) as lsn)"
 		" select max(mark.lsn::text) as lsn,"
 		" count(r.pid) filter (where r.state is null) as hidden,"
-		" min(r.application_name) filter (where r.flush_lsn < mark.lsn"
+		" min(r.application_name) filter (where (r.flush_lsn < mark.lsn"
+		"   and r.replay_lsn is not null)"
 		"  or (r.flush_lsn is null"
 		"   and r.backend_start > now() - interval '10 s')) as behind"
 		" from mark left join (select s.* from pg_stat_replication s"
