@@ -204,6 +204,38 @@ def test_a_number_that_belongs_to_somebody_else_by_now(cloud, reboot):
     cloud.leftovers()
 
 
+def forget_server(cloud, export):
+    """What a fail-over of the database does that has lost the row's last change."""
+    cloud.sql("update drover.export set state = 'wanted', pid = null, pid_start = null,"
+              " boot_id = null where id = %s", export["id"])
+
+
+def test_a_server_that_its_row_has_forgotten_is_gone_before_closed_is_written(cloud):
+    volume, export = connect(cloud, "forgotten")
+    handle = opened(export)
+    cloud.manager.kill()
+    forget_server(cloud, export)
+    cloud.sql("update drover.export set state = 'closing' where id = %s", export["id"])
+    cloud.manager.start()
+    cloud.wait_for(lambda: attachment(cloud, volume, "closed"), 30, "it is closed")
+    assert not processes.alive(export["pid"])
+    with pytest.raises(nbd.Error):
+        handle.pwrite(b"x" * 512, 0)
+    cloud.leftovers()
+
+
+def test_a_server_that_its_row_has_forgotten_makes_room_for_another(cloud):
+    volume, export = connect(cloud, "forgotten-open")
+    cloud.manager.kill()
+    forget_server(cloud, export)
+    cloud.manager.start()
+    fresh = cloud.wait_for(lambda: attachment(cloud, volume), 30, "it is open again")
+    assert fresh["pid"] != export["pid"] and not processes.alive(export["pid"])
+    assert opened(fresh).get_size() == 1 << 30
+    disconnect(cloud, volume)
+    cloud.leftovers()
+
+
 # They are for one peer.
 
 def listeners(port):

@@ -193,3 +193,14 @@ def test_the_bytes_are_encrypted_with_aes(hosts):
     assert "AES-128-GCM" in offered and "CHACHA20-POLY1305" not in offered
     hosts.points.release()
     ended_well(hosts, volume, digest)
+
+
+def test_a_lost_question_is_asked_again(hosts):
+    """The database failed over and had not got it yet."""
+    volume, digest = filled(hosts, "question-lost")
+    hosts.points.hold("read_back.reading")
+    hosts.migrate(volume, TARGET, wait=False)
+    hosts.points.reached("read_back.reading")
+    assert hosts.sql("delete from drover.read_back returning id")
+    hosts.points.release()
+    ended_well(hosts, volume, digest)

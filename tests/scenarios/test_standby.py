@@ -4,6 +4,7 @@ the database."""
 import concurrent.futures
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -187,3 +188,28 @@ def test_who_may_not_see_the_standbys_waits(make_cloud, pair, servers, request):
     kept = cloud.sql1("select extract(epoch from removed_at - created_at) as kept"
                       " from drover.garbage")["kept"]
     assert kept >= 6
+
+
+def test_an_archive_of_the_log_is_no_standby(cloud, pair, tmp_path):
+    """pg_receivewal flushes whole segments only."""
+    archive = subprocess.Popen(
+        [f"{pair.primary._bin}/pg_receivewal", "-D", str(tmp_path), "--slot", "archive",
+         "--create-slot", "--if-not-exists", "-d", pair.primary.conninfo])
+    assert archive.wait(20) == 0
+    archive = processes.spawn(
+        [f"{pair.primary._bin}/pg_receivewal", "-D", str(tmp_path), "--slot", "archive",
+         "-d", pair.primary.conninfo])
+    try:
+        cloud.wait_for(lambda: cloud.sql(
+            "select 1 from pg_stat_replication where application_name = 'pg_receivewal'"
+            " and backend_start < now() - interval '11 s'"), 30, "it receives")
+        volume, digest = filled(cloud, "archived")
+        assert cloud.sql1("select flush_lsn < pg_current_wal_flush_lsn() as behind"
+                          " from pg_stat_replication"
+                          " where application_name = 'pg_receivewal'")["behind"]
+        cloud.migrate(volume)
+        moved(cloud, volume, digest)
+    finally:
+        archive.terminate()
+        archive.wait()
+        cloud.sql("select pg_drop_replication_slot('archive')")
