@@ -227,6 +227,12 @@ class Hosts(Cloud):
         self.drover("disconnect", volume)
         return digest
 
+    def leftovers(self, deadline=40):
+        try:
+            wait_for(lambda: not self.untidy(), deadline, "", every=0.4)
+        except processes.Timeout:
+            raise AssertionError("left over: " + "\n".join(self.untidy())) from None
+
     def untidy(self):
         left = super().untidy()
         own = {d.pid for d in self.daemons() if d.running()}
