@@ -475,12 +475,15 @@ static void leave(struct manager *manager)
 
 		if (!managed->leased || !db_is_connected(manager->db))
 			continue;
-		if (store_service_down(manager->db, host, VOLUME_BINARY,
-			    manager->settings->service_down_time, &err) < 0 ||
-			store_lease_release(manager->db, host, manager->owner, &err) <
-				0 ||
-			/* Who waits for it need not wait any longer. */
-			store_notify(manager->db, WORK_CHANNEL, host, &err) < 0)
+		/* When it is a successor's by now, its service is too. */
+		int ours = store_lease_release(manager->db, host, manager->owner, &err);
+		if (ours > 0)
+			ours = store_service_down(manager->db, host, VOLUME_BINARY,
+				manager->settings->service_down_time, &err);
+		/* Who waits for it need not wait any longer. */
+		if (ours >= 0)
+			ours = store_notify(manager->db, WORK_CHANNEL, host, &err);
+		if (ours < 0)
 			log_warning("%s", err.text);
 	}
 	log_info("stopped");

@@ -56,7 +56,7 @@ int store_create_admit(struct db *db, const char *volume_id, const char *request
 /* Delete: one transaction; the row goes, the object becomes garbage of its backend. From
  * status deleting (the API tier wrote it), or from any status that allows deletion when
  * from_api is false (the command line). ERR_INVALID_VOLUME in one sentence otherwise;
- * then nothing was changed. host: where the request was sent to, NULL: not checked. */
+ * then nothing was changed. */
 int store_delete_volume(struct db *db, const char *volume_id, const char *request_id,
 	bool from_api, enum admission *out, struct error *err);
 

@@ -224,5 +224,5 @@ int store_lease_release(
 		"update drover.manager set expires_at = now() - interval '1 ms', pid = 0"
 		" where host = $1 and owner = $2::uuid";
 
-	return db_run(db, sql, err, backend, owner) < 0 ? -1 : 0;
+	return db_run(db, sql, err, backend, owner);
 }

@@ -52,6 +52,7 @@ int store_service_get(struct db *db, const char *backend, double down_time,
  * it (who, since when: *holder as text for people). */
 int store_lease_take(struct db *db, const char *backend, const char *owner, int pid,
 	double seconds, char *holder, size_t size, struct error *err);
+/* Stopped in good order. 1 it was ours, 0 it was not (any more). */
 int store_lease_release(
 	struct db *db, const char *backend, const char *owner, struct error *err);
 
