@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* garbage list: what is left over on the backends, and why it is still there */
+/* garbage list: what is left over on the backends, and why it is still there; garbage
+ * remove: it need not be kept any longer */
 #include "cli/verbs.h"
 
 #include "cli/fields.h"
@@ -80,4 +81,11 @@ int verb_garbage_list(struct cli *cli, struct error *err)
 	else
 		list_table(list, count);
 	return 0;
+}
+
+int verb_garbage_remove(struct cli *cli, struct error *err)
+{
+	if (cli_database(cli, err) < 0)
+		return -1;
+	return store_garbage_hurry(cli->db, cli->words[0], err);
 }

@@ -64,7 +64,9 @@ static const struct verb verbs[] = {
 		"everything about a migration, and its history" },
 	{ "garbage list", "", 0, 0, JSON, verb_garbage_list,
 		"what is left over on backends and goes away by itself" },
-	{ "garbage", "", 0, 0, JSON, verb_garbage_list, "the same" },
+	{ "garbage remove", "OBJECT", 1, 1, 0, verb_garbage_remove,
+		"remove a leftover now that is kept for a while" },
+	{ "garbage", "", 0, 0, JSON, verb_garbage_list, "the same as garbage list" },
 };
 
 /* How many words of the command line the verb's name takes; 0: it is another. */

@@ -21,6 +21,7 @@ int verb_connect(struct cli *cli, struct error *err);
 int verb_disconnect(struct cli *cli, struct error *err);
 int verb_export_list(struct cli *cli, struct error *err);
 int verb_garbage_list(struct cli *cli, struct error *err);
+int verb_garbage_remove(struct cli *cli, struct error *err);
 
 int verb_migrate(struct cli *cli, struct error *err);
 int verb_cancel(struct cli *cli, struct error *err);

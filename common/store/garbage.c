@@ -198,6 +198,38 @@ int store_garbage_list(
 	return list_from(rows, count, list, err);
 }
 
+static int hurry_body(struct db *db, void *arg, struct error *err)
+{
+	static const char sql[] =
+		"update drover.garbage g set operation_id = null, remove_after = now(),"
+		" not_before = now() where g.removed_at is null"
+		" and $1 in (g.id::text, g.name, g.trash_name)"
+		" and not exists (select 1 from drover.operation o"
+		"  where o.id = g.operation_id and o.finished_at is null) returning g.host";
+	AUTO(PQclear) PGresult *rows = NULL;
+	const char *which = arg;
+	int count = db_query(db, sql, &rows, err, which);
+
+	if (count < 0)
+		return -1;
+	if (count == 0)
+		return error_set(err, ERR_NOT_FOUND,
+			"no leftover '%.300s' waits for its removal; 'drover garbage' "
+			"lists them",
+			which);
+	if (count > 1)
+		return error_set(err, ERR_AMBIGUOUS,
+			"%d leftovers are called '%.300s': name one by its id, 'drover "
+			"garbage --json' shows it",
+			count, which);
+	return store_notify(db, WORK_CHANNEL, row_text(rows, 0, "host"), err);
+}
+
+int store_garbage_hurry(struct db *db, const char *which, struct error *err)
+{
+	return db_transact(db, hurry_body, (void *)(uintptr_t)which, err);
+}
+
 int store_garbage_of_operation(struct db *db, const char *operation_id,
 	const char *backend, struct garbage *out, struct error *err)
 {

@@ -61,6 +61,9 @@ int store_garbage_due(struct db *db, const char *backend, int limit,
 /* All that is not removed yet (backend NULL: everywhere). */
 int store_garbage_list(
 	struct db *db, const char *backend, struct garbage **list, struct error *err);
+/* An operator says that it need not be kept: by its id, or the name it has or had. It is
+ * removed as soon as its owner has looked again. ERR_NOT_FOUND; ERR_AMBIGUOUS. */
+int store_garbage_hurry(struct db *db, const char *which, struct error *err);
 /* The row that an operation left on a backend: 1 and *out, 0 none (any more). */
 int store_garbage_of_operation(struct db *db, const char *operation_id,
 	const char *backend, struct garbage *out, struct error *err);

@@ -105,6 +105,21 @@ def test_not_found(cloud):
         assert result.returncode == 3 and "no-such-thing" in result.stderr, (verb, result)
 
 
+def test_a_leftover_that_is_kept_may_be_removed_now(make_cloud, request):
+    cloud = make_cloud(drover={"source_keep": "86400"})
+    request.node.drover_cloud = cloud
+    volume = cloud.create(1, "kept")
+    cloud.migrate(volume)
+    row = cloud.wait_for(lambda: [g for g in cloud.drover_json("garbage")
+                                  if g["state"] == "renamed"], 20, "it is renamed")[0]
+    assert row["trash_name"] in cloud.drover("garbage").stdout
+    result = cloud.drover("garbage", "remove", row["trash_name"] + "x", check=False)
+    assert result.returncode == 3 and "drover garbage" in result.stderr
+    assert os.path.exists(f"{cloud.directory('fast')}/{row['trash_name']}")
+    cloud.drover("garbage", "remove", row["trash_name"])
+    cloud.leftovers()
+
+
 def test_help_of_every_verb(cloud):
     for verb in (["db", "sync"], ["service", "list"], ["host", "list"], ["pool", "list"],
                  ["create"], ["list"], ["show"], ["delete"], ["connect"], ["disconnect"],
