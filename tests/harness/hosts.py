@@ -28,14 +28,17 @@ SOURCE, TARGET = "server1@fast#fast", "server2@slow#slow"
 BACKENDS = {"server1": "fast", "server2": "slow"}
 LEASE, PEER = 4, 8
 # So many seconds after a host is gone for good the volumes of others are free. A request
-# that is under way to it is waited for 30 s at most.
-RELEASED = LEASE + PEER + 30
+# that is under way to it is waited for 30 s at most. The rest is for a busy machine.
+RELEASED = LEASE + PEER + 30 + 10
 # Where migrations are held, the last first: each is brought to its point while those that
 # are further on are held already.
-BEFORE_SWITCH = ["migrate.switch", "copy.checkpoint", "read_back.reading", "copy.chunk",
-                 "file.create.recorded", "migrate.preparing.named"]
 AFTER_SWITCH = ["migrate.settling"]
+BEFORE_SWITCH = ["migrate.switch", "read_back.reading", "copy.chunk",
+                 "file.create.recorded"]
 PHASES = AFTER_SWITCH + BEFORE_SWITCH
+# More of them, where it matters how far a phase has come.
+POINTS = ["migrate.settling", "migrate.switch", "copy.checkpoint", "read_back.reading",
+          "copy.chunk", "file.create.recorded", "migrate.preparing.named"]
 PIECES = ((0, 3 * MIB), (300 * MIB + 4096, 70000), (1023 * MIB, MIB))
 
 # ioctl(2) of xfs and ext4: stop at once and write nothing more, not even the log.
@@ -67,7 +70,8 @@ class Disk:
         wait_for(self._unmounted, 10, f"nobody uses {self.path}")
 
     def _unmounted(self):
-        return subprocess.run(["umount", self.path], stderr=subprocess.DEVNULL).returncode == 0
+        done = subprocess.run(["umount", self.path], stderr=subprocess.DEVNULL)
+        return done.returncode == 0
 
 
 class Machines:
@@ -77,7 +81,6 @@ class Machines:
     def __init__(self):
         self.network = Network(NAMES)
         self.directory = processes.temporary_directory()
-        self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         self._inside = self.network.inside("operator")
         self._inside.__enter__()
         self.rabbit = Rabbit(self.directory, place=(self.network, "broker"))
@@ -104,7 +107,8 @@ class Machines:
 class Hosts(Cloud):
     """standby: of the database; the connection URL then names both."""
 
-    def __init__(self, machines, builddir, srcdir, postgres=None, standby=None, drover=None):
+    def __init__(self, machines, builddir, srcdir, postgres=None, standby=None,
+                 drover=None):
         self.network = machines.network
         self.standby = standby
         tmp = processes.temporary_directory("drover-hosts-")
@@ -127,7 +131,6 @@ class Hosts(Cloud):
             for host in BACKENDS]
         self.drover("db", "sync")
         self.start_missing()
-        self.began = time.monotonic()
 
     def _daemon(self, name, program, host, config):
         return Daemon(self, name, program, ["--config-file", config],
@@ -152,7 +155,8 @@ class Hosts(Cloud):
 
     def daemons(self):
         # Cloud.__init__ has its own two, which are not started.
-        return [d for d in (self.scheduler, self.manager, getattr(self, "target", None)) if d]
+        target = getattr(self, "target", None)
+        return [self.scheduler, self.manager] + ([target] if target else [])
 
     def manager_of(self, host):
         return {"server1": self.manager, "server2": self.target}[host]
@@ -195,8 +199,9 @@ class Hosts(Cloud):
         end = (since or time.monotonic()) + within
         for point, (volume, digest) in held.items():
             what = f"the migration held at {point} ends within {within} s"
-            done = wait_for(lambda: (m := self.migration(volume)) and m["finished_at"] and m,
-                            max(end - time.monotonic(), 0.01), what, every=0.1)
+            done = wait_for(
+                lambda: (m := self.migration(volume)) and m["finished_at"] and m,
+                max(end - time.monotonic(), 0.01), what, every=0.1)
             phase, host = ("failed", SOURCE) if point in failed else ("done", TARGET)
             assert done["phase"] == phase, f"{point}: {done['phase']}: {done['reason']}"
             row = self.volume(volume)
@@ -279,9 +284,15 @@ class Hosts(Cloud):
 
     @staticmethod
     def signal(number, pids):
-        assert pids, "nobody is there to get the signal"
+        """Some may have ended by themselves by now, not all."""
+        told = 0
         for pid in pids:
-            os.kill(pid, number)
+            try:
+                os.kill(pid, number)
+                told += 1
+            except ProcessLookupError:
+                pass
+        assert told, "nobody is there to get the signal"
 
     def kill(self, pids):
         self.signal(signal.SIGKILL, pids)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from conftest import BUILDDIR, SRCDIR
-from hosts import PHASES, SOURCE, TARGET, Hosts
+from hosts import POINTS, SOURCE, TARGET, Hosts
 
 # Seconds from the promotion until all is over and tidy.
 WITHIN = 60
@@ -34,7 +34,7 @@ def fail_over(hosts):
 @pytest.mark.parametrize("seconds", [0.3, 2])
 def test_in_every_phase(hosts, seconds):
     """What each migration did for so many seconds is forgotten."""
-    held = hosts.stage(PHASES)
+    held = hosts.stage(POINTS)
     hosts.wait_for(hosts.standby.in_step, 10, "the standby has followed")
     hosts.network.cut("db", "db2")
     hosts.go_on()

@@ -2,14 +2,14 @@
 """SIGKILL of each process while a migration stands in every phase."""
 import time
 
-from hosts import BEFORE_SWITCH, PEER, PHASES
+from hosts import BEFORE_SWITCH, PEER, PHASES, POINTS
 
 # Seconds until all is over and tidy: a few rounds of a worker that begins again.
 WITHIN = 40
 
 
 def test_the_workers_of_the_source(hosts):
-    held = hosts.stage(PHASES)
+    held = hosts.stage(POINTS)
     hosts.kill(hosts.workers_on("server1"))
     hosts.go_on()
     hosts.ended(held, WITHIN)

@@ -6,7 +6,8 @@ import time
 
 import processes
 from cloud import MIB
-from hosts import AFTER_SWITCH, BEFORE_SWITCH, PHASES, RELEASED, SOURCE, TARGET, Disk
+from hosts import (AFTER_SWITCH, BEFORE_SWITCH, PHASES, POINTS, RELEASED, SOURCE, TARGET,
+                   Disk)
 
 # Seconds from the moment the host is there again until all is over and tidy.
 WITHIN = 60
@@ -39,8 +40,9 @@ def test_what_is_below_the_checkpoint_is_on_the_disk(hosts):
     digest = hosts.digest(volume)
     hosts.points.hold("migrate.sealing")
     hosts.drover("migrate", volume, TARGET)
-    hosts.wait_for(lambda: (m := hosts.migration(volume)) and m["checkpoint"] > 20 * MIB, 30,
-                   "there is a checkpoint")
+    hosts.wait_for(
+        lambda: (m := hosts.migration(volume)) and m["checkpoint"] > 20 * MIB, 30,
+        "there is a checkpoint")
     source = hosts.path(volume)
     hosts.power_off("server2")
     migration = hosts.migration(volume)
@@ -58,7 +60,7 @@ def test_what_is_below_the_checkpoint_is_on_the_disk(hosts):
 
 
 def test_the_target_reboots(hosts):
-    held = hosts.stage(PHASES)
+    held = hosts.stage(POINTS)
     hosts.power_off("server2")
     hosts.go_on()
     hosts.power_on("server2")
@@ -66,7 +68,7 @@ def test_the_target_reboots(hosts):
 
 
 def test_the_source_reboots(hosts):
-    held = hosts.stage(PHASES)
+    held = hosts.stage(POINTS)
     hosts.power_off("server1")
     hosts.go_on()
     hosts.power_on("server1")
