@@ -7,6 +7,7 @@
 #include "common/auto.h"
 #include "common/fault.h"
 #include "common/text.h"
+#include "copy/ahead.h"
 #include "copy/digest.h"
 #include "copy/pace.h"
 #include "copy/side.h"
@@ -33,7 +34,8 @@ struct copy {
 	double checkpoint_seconds;
 	struct side source;
 	struct target target;
-	int wake; /* eventfd: the window behind was read back */
+	int wake; /* eventfd: the window behind was read back, or a chunk ahead */
+	struct ahead ahead;
 	struct buffer *buffers;
 	size_t buffer_count;
 	struct window windows[2];
@@ -102,6 +104,7 @@ static void copy_clear(struct copy *copy)
 	for (size_t i = 0; i < ARRAY_SIZE(copy->windows); i++)
 		window_clear(&copy->windows[i]);
 	target_close(&copy->target);
+	ahead_clear(&copy->ahead);
 	side_close(&copy->source);
 	for (size_t i = 0; i < copy->buffer_count; i++)
 		free(copy->buffers[i].data);
@@ -331,21 +334,65 @@ static int find_buffer(struct copy *copy, struct buffer **out, struct error *err
 	}
 }
 
+static size_t length_at(const struct copy *copy, uint64_t offset)
+{
+	uint64_t rest = copy->options->size - offset;
+
+	return (size_t)(rest < CHUNK_SIZE ? rest : CHUNK_SIZE);
+}
+
+/* Holes are not read, so there is nothing to be gained ahead of them. */
+static int read_ahead(struct copy *copy, uint64_t offset, struct error *err)
+{
+	size_t length = length_at(copy, offset);
+	uint64_t data;
+
+	if (length == 0)
+		return 0;
+	if (side_next_data(&copy->source, offset, offset + length, &data, err) < 0)
+		return -1;
+	return data == offset + length ? 0
+				       : ahead_start(&copy->ahead, offset, length, err);
+}
+
+static int await_ahead(struct copy *copy, struct error *err)
+{
+	while (!ahead_is_done(&copy->ahead))
+		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* And begin with the next one. */
+static int read_chunk(struct copy *copy, struct buffer *buffer, size_t length,
+	bool *zero, struct copy_digest *digest, struct error *err)
+{
+	uint64_t position = copy->progress.position;
+
+	if (!ahead_has(&copy->ahead, position, length) &&
+		(await_ahead(copy, err) < 0 ||
+			ahead_start(&copy->ahead, position, length, err) < 0))
+		return -1;
+	if (await_ahead(copy, err) < 0 ||
+		ahead_take(&copy->ahead, &buffer->data, zero, digest, err) < 0)
+		return -1;
+	return read_ahead(copy, position + length, err);
+}
+
 static int copy_chunk(struct copy *copy, struct error *err)
 {
 	uint64_t position = copy->progress.position;
-	uint64_t rest = copy->options->size - position;
-	size_t length = (size_t)(rest < CHUNK_SIZE ? rest : CHUNK_SIZE);
+	size_t length = length_at(copy, position);
 	struct buffer *buffer = NULL;
 	struct copy_digest digest;
+	bool zero;
 
 	if (pace_wait(&copy->pace, &copy->progress, length, err) < 0 ||
 		find_buffer(copy, &buffer, err) < 0 ||
-		side_read(&copy->source, buffer->data, position, length, err) < 0)
+		read_chunk(copy, buffer, length, &zero, &digest, err) < 0)
 		return -1;
-	if (chunk_is_zero(buffer->data, length))
+	if (zero)
 		return copy_zeroes(copy, position + length, err);
-	digest_of(buffer->data, length, &digest);
 	if (fault_point("copy.chunk", err) < 0 ||
 		write_chunk(copy, buffer, length, err) < 0)
 		return -1;
@@ -446,6 +493,7 @@ int copy_run(const struct endpoint *source, const struct endpoint *target,
 		target_open(&copy->target, target, &copy->source, options, &wait, err) <
 			0)
 		return -1;
+	ahead_init(&copy->ahead, &copy->source, copy->wake);
 	if (prepare_windows(copy, err) < 0 || copy_all(copy, err) < 0 ||
 		pace_report(&copy->pace, &copy->progress, true, err) < 0)
 		return -1;
