@@ -13,7 +13,7 @@ from hosts import (AFTER_SWITCH, BEFORE_SWITCH, PHASES, POINTS, RELEASED, SOURCE
 WITHIN = 60
 
 
-def test_the_disk_forgets_what_was_not_flushed():
+def test_the_disk_forgets_what_was_not_flushed(machines):
     """What the other tests rely on."""
     directory = processes.temporary_directory()
     disk = Disk(directory, 1)
