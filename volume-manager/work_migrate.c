@@ -220,22 +220,36 @@ static int copy(struct job *job, struct error *err)
 		work, store_migration_seal(work->db, &job->m, result.digest, err), err);
 }
 
+/* A fail-over of the database may have forgotten that an export was closed. */
+static bool is_open_again(struct job *job, const struct error *why)
+{
+	struct work *work = job->work;
+	struct error err;
+
+	return job->remote && why->code == ERR_INVALID_VOLUME &&
+		work_sure(work, store_migration_exports_closed(work->db, &job->m, &err),
+			&err) == 0;
+}
+
 static int seal(struct job *job, struct error *err)
 {
 	struct work *work = job->work;
+	int done;
 
+	if (fault_point("migrate.sealing", err) < 0)
+		return -1;
 	/* The switch itself demands that none is open, and that nobody else had one. */
-	if (fault_point("migrate.sealing", err) < 0 ||
-		remote_wait_closed(job, err) < 0 ||
-		fault_point("migrate.switch", err) < 0)
-		return -1;
-	if (work_sure(work,
-		    store_migration_switch(work->db, &job->m,
-			    work->settings->migration_result_keep,
-			    work->settings->source_keep, err),
-		    err) < 0)
-		return -1;
-	return fault_point("migrate.switched", err);
+	do {
+		if (remote_wait_closed(job, err) < 0 ||
+			fault_point("migrate.switch", err) < 0)
+			return -1;
+		done = work_sure(work,
+			store_migration_switch(work->db, &job->m,
+				work->settings->migration_result_keep,
+				work->settings->source_keep, err),
+			err);
+	} while (done < 0 && is_open_again(job, err));
+	return done < 0 ? -1 : fault_point("migrate.switched", err);
 }
 
 /* The leftover is a row already, so a failure here keeps nobody waiting. */

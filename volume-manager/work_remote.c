@@ -20,6 +20,7 @@
  * target's disk; a connection that is lost is made anew for as long as anybody waits. */
 #define COPY_TRIES 5
 #define LONGEST_NAP_MS 1000
+#define ASK_SECONDS 1.0
 #define KEY_BYTES 32
 
 static void nap_ms(unsigned ms)
@@ -102,17 +103,26 @@ int remote_make_target(struct job *job, struct error *err)
 {
 	struct work *work = job->work;
 	struct patience patience;
+	double ask_at = 0;
 	int made;
 
-	if (work_sure(work, store_remote_create(work->db, &job->m, err), err) < 0)
-		return -1;
 	patience_init(&patience, job);
-	while ((made = work_sure(
-			work, store_remote_created(work->db, &job->m, err), err)) == 0)
+	for (;;) {
+		/* Asked again: a fail-over of the database may have forgotten it. */
+		if (clock_seconds() >= ask_at) {
+			if (work_sure(work, store_remote_create(work->db, &job->m, err),
+				    err) < 0)
+				return -1;
+			ask_at = clock_seconds() + ASK_SECONDS;
+		}
+		made = work_sure(
+			work, store_remote_created(work->db, &job->m, err), err);
+		if (made != 0)
+			return made < 0 ? -1 : 0;
 		if (patience_wait(
 			    &patience, "the temporary volume is to be made", err) < 0)
 			return -1;
-	return made < 0 ? -1 : 0;
+	}
 }
 
 /* ---- the export ---- */
@@ -307,7 +317,7 @@ static int on_read_back(void *arg, uint64_t from, uint64_t to,
 
 struct retry {
 	int64_t checkpoint;
-	double progress_at; /* of the last checkpoint; waiting for an export is not counted */
+	double lost_at; /* first since the checkpoint; waiting for an export is not counted */
 	unsigned tries;
 };
 
@@ -324,7 +334,7 @@ static int copy_once(struct job *job, const struct endpoint *source,
 	if (wait_for_export(job, &export, err) < 0 ||
 		endpoint_of_export(job, &export, &target, err) < 0)
 		return -1;
-	retry->progress_at += clock_seconds() - began;
+	retry->lost_at += clock_seconds() - began;
 	pthread_mutex_init(&asker.db, NULL);
 	options->start = (uint64_t)job->m.checkpoint;
 	snprintf(options->chain_start, sizeof(options->chain_start), "%s",
@@ -366,16 +376,17 @@ static bool try_again(struct job *job, struct retry *retry, const struct error *
 	if (work_stopping(job->work) || !may_come_back(err))
 		return false;
 	if (job->m.checkpoint > retry->checkpoint)
-		*retry = (struct retry) { job->m.checkpoint, clock_seconds(), 0 };
-	retry->tries++;
-	return is_lost_connection(err) ? clock_seconds() - retry->progress_at < seconds
+		*retry = (struct retry) { .checkpoint = job->m.checkpoint };
+	if (retry->tries++ == 0)
+		retry->lost_at = clock_seconds();
+	return is_lost_connection(err) ? clock_seconds() - retry->lost_at < seconds
 				       : retry->tries < COPY_TRIES;
 }
 
 int remote_copy(struct job *job, const struct endpoint *source,
 	struct copy_options *options, struct copy_result *result, struct error *err)
 {
-	struct retry retry = { job->m.checkpoint, clock_seconds(), 0 };
+	struct retry retry = { .checkpoint = job->m.checkpoint };
 	struct work *work = job->work;
 	struct error ignored;
 	unsigned nap;

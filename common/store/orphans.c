@@ -9,13 +9,14 @@
 
 int store_silent_list(struct db *db, struct silent **list, struct error *err)
 {
-	/* A backend that a Python service has now has a service that is up. */
+	/* A backend that a Python service has now has a service that is up, and was so when
+	 * the lease had ended: until then it may have been the manager itself. */
 	static const char sql[] =
 		"select m.host, m.expires_at::text as expired_at, m.pid = 0 as released"
 		" from drover.manager m where m.expires_at < now()"
 		" and not exists (select 1 from public.services s"
 		"  where s.host = m.host and s.\"binary\" = 'cinder-volume'"
-		"  and not s.deleted"
+		"  and not s.deleted and s.updated_at > m.expires_at at time zone 'UTC'"
 		"  and s.updated_at > localtimestamp - interval '60 s')"
 		" and (exists (select 1 from drover.operation o"
 		"   where o.host = m.host and" BEFORE_THE_SWITCH ")"
