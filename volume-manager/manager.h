@@ -70,6 +70,7 @@ struct child {
 	char line[4096];
 	size_t used;
 	double heard_at; /* it said something, or was started */
+	bool closing; /* CHILD_EXPORT: it was killed, since its row says so */
 };
 
 /* A process that is not our child: the server of an export. */

@@ -108,10 +108,11 @@ static bool has_stranger(struct manager *manager, const struct export *export)
 static int close_export(
 	struct manager *manager, const struct export *export, struct error *err)
 {
-	const struct child *child = child_find(manager, CHILD_EXPORT, export->id);
+	struct child *child = child_find(manager, CHILD_EXPORT, export->id);
 
 	/* A migration's export is our child; its end leads here again. */
 	if (child && strcmp(export->kind, "migration") == 0) {
+		child->closing = true;
 		kill(child->pid, SIGKILL);
 		return 0;
 	}
@@ -268,7 +269,7 @@ void scan_child_ended(struct manager *manager, const struct child *child, int st
 		store_operation_delay(manager->db, &child->op, delay, &err) < 0)
 		log_warning("%s", err.text);
 	if (child->kind == CHILD_EXPORT && !clean)
-		delay = 1.0;
+		delay = child->closing ? 0 : 1.0;
 	if (child->kind == CHILD_STATS)
 		return;
 	manager_scan_in(manager, delay);
