@@ -316,13 +316,16 @@ class Rabbit(Server):
                          cwd=self._home)
 
     def ready(self):
-        """The port opens last; then it must greet."""
+        """The port opens late; then it must greet, and its application run, or its own
+        commands are refused."""
         try:
             with socket.create_connection((self.address, self.port), 2) as s:
                 s.settimeout(5)
                 s.sendall(b"AMQP\x00\x00\x09\x01")
-                return s.recv(1) == b"\x01"
-        except OSError:
+                if s.recv(1) != b"\x01":
+                    return False
+            return self.evaluate("rabbit:is_running()") == "true"
+        except (OSError, RuntimeError, subprocess.CalledProcessError):
             return False
 
     def _ask_to_stop(self):
