@@ -13,6 +13,7 @@ POINTS = fault_points(SRCDIR)
 # Points that a migration by route copy does not pass, and where they are walked instead.
 ELSEWHERE = {
     "create.made": "test_crashes_of_create_and_delete",
+    "export.opened": "test_exports.py",
     "file.open.synced": "tests/unit/test_file_driver.c",
     "file.open.renamed": "tests/unit/test_file_driver.c",
     "migrate.roll_back": "test_a_crash_in_the_roll_back",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exports: those of attachments live on whatever happens to the manager and come back after
 a reboot; nobody gets at one that is not meant for it; none of a migration stays."""
+import concurrent.futures
 import glob
 import os
 import re
@@ -221,6 +222,27 @@ def test_a_server_that_its_row_has_forgotten_is_gone_before_closed_is_written(cl
     assert not processes.alive(export["pid"])
     with pytest.raises(nbd.Error):
         handle.pwrite(b"x" * 512, 0)
+    cloud.leftovers()
+
+
+def test_an_opener_that_dies_between_its_row_and_its_server(cloud):
+    volume = cloud.create(1, "half-open")
+    cloud.points.hold("export.opened")
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        connecting = threads.submit(cloud.drover, "connect", volume)
+        cloud.points.reached("export.opened")
+        first = attachment(cloud, volume)
+        os.kill(first["pid"], 9)
+        cloud.points.release()
+        address = connecting.result(60).stdout.split()[-1]
+    again = cloud.wait_for(
+        lambda: (e := attachment(cloud, volume)) and e["pid"] != first["pid"] and e, 30,
+        "it is open again")
+    handle = nbd.NBD()
+    cloud.wait_for(lambda: cmdline(again["pid"]).startswith(b"nbdkit"), 20, "it serves")
+    handle.connect_uri(address)
+    assert handle.get_size() == 1 << 30
+    disconnect(cloud, volume)
     cloud.leftovers()
 
 
