@@ -57,6 +57,13 @@ struct settings {
 	char *nbdkit; /* program, "nbdkit" */
 };
 
+/* Seconds that a manager may be silent after its lease ended. One that was stopped in good
+ * order (released its lease) comes back later than one that died. */
+static inline double settings_silence(const struct settings *settings, bool released)
+{
+	return settings->peer_timeout * (released ? 10 : 1);
+}
+
 /* One section of enabled_backends, with [backend_defaults] beneath. */
 struct backend_settings {
 	char *name; /* the section */

@@ -10,9 +10,6 @@
 #include "volume-manager/manager.h"
 #include "volume-manager/process.h"
 
-/* Who was stopped in good order comes back later than who died. */
-#define RELEASED_FACTOR 10
-
 struct silence {
 	struct silent silent;
 	int64_t since_ms; /* by process_clock_ms() */
@@ -102,10 +99,9 @@ static int look(struct manager *manager, struct error *err)
 		return -1;
 	for (size_t i = 0; i < manager->silence_count; i++) {
 		const struct silence *silence = &manager->silences[i];
-		double seconds = manager->settings->peer_timeout;
+		double seconds =
+			settings_silence(manager->settings, silence->silent.released);
 
-		if (silence->silent.released)
-			seconds *= RELEASED_FACTOR;
 		if ((double)(process_clock_ms() - silence->since_ms) / 1e3 < seconds)
 			continue;
 		if (take_back(manager, &silence->silent, seconds, err) < 0)

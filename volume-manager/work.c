@@ -43,10 +43,16 @@ int work_stop_error(struct error *err)
 	return error_set(err, ERR_TIMEOUT, "asked to stop");
 }
 
+void work_nap_ms(unsigned ms)
+{
+	const struct timespec nap = { .tv_sec = ms / 1000,
+		.tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&nap, NULL);
+}
+
 bool work_try_again(struct work *work, struct error *err)
 {
-	const struct timespec nap = { .tv_nsec = 50000000 };
-
 	if (err->code != ERR_DB_UNAVAILABLE && err->code != ERR_DB_UNKNOWN &&
 		err->code != ERR_DB_RETRY)
 		return false;
@@ -54,7 +60,7 @@ bool work_try_again(struct work *work, struct error *err)
 	do {
 		if (work_stopping(work))
 			return false;
-		nanosleep(&nap, NULL);
+		work_nap_ms(50);
 	} while (db_connect(work->db, err) < 0 && err->code == ERR_DB_UNAVAILABLE);
 	return true;
 }

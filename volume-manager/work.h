@@ -69,6 +69,13 @@ static inline unsigned work_poll_ms(double waited_s)
 	return waited_s < 0.01 ? 2 : waited_s > 0.5 ? 100 : (unsigned)(waited_s * 200);
 }
 
+/* Ended early by a signal. */
+void work_nap_ms(unsigned ms);
+
+/* The key file of an export's TLS-PSK, readable by nobody else; one of that name is
+ * replaced. key: hex digits. */
+int work_write_psk(const char *path, const char *key, struct error *err);
+
 /* work_standby.c: wait until every connected standby of the database has all that was
  * committed before. 0 they have; 1 our role may not see it (grant pg_monitor); ERR_TIMEOUT
  * when one is still behind after so many seconds. op, unless NULL: what it is waited for;

@@ -112,7 +112,7 @@ static int find_path(struct work *work, const struct export *export,
 	return backend_endpoint(backend, object.name, &id, out, err);
 }
 
-static int write_psk(const char *path, const char *key, struct error *err)
+int work_write_psk(const char *path, const char *key, struct error *err)
 {
 	AUTO(fd) int fd = -1;
 
@@ -140,7 +140,7 @@ static int become_nbdkit(struct work *work, const struct export *export,
 	if (!file || !name || !psk)
 		return error_no_memory(err);
 	if (export->tls_key[0] &&
-		write_psk(psk + strlen("--tls-psk="), export->tls_key, err) < 0)
+		work_write_psk(psk + strlen("--tls-psk="), export->tls_key, err) < 0)
 		return -1;
 	argv[n++] = nbdkit;
 	argv[n++] = "--foreground";

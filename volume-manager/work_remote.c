@@ -2,13 +2,11 @@
 /* The target is on another host: T is made, exported and read back by its manager, asked
  * for by rows; the bytes go there over NBD. */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/fault.h"
@@ -22,17 +20,6 @@
 #define LONGEST_NAP_MS 1000
 #define ASK_SECONDS 1.0
 #define KEY_BYTES 32
-
-static void nap_ms(unsigned ms)
-{
-	const struct timespec nap = { .tv_sec = ms / 1000,
-		.tv_nsec = (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&nap, NULL);
-}
-
-/* Who was stopped in good order comes back later than who died. */
-#define RELEASED_FACTOR 10
 
 /* Waiting for the target: bounded by the silence of its manager, and by a manager that is
  * there and does not do it; ended by a stop. Silence counts from the end of the lease. */
@@ -53,8 +40,9 @@ static void patience_init(struct patience *p, struct job *job)
 static int patience_looked(struct patience *p, double now, int alive, bool released,
 	const char *for_what, struct error *err)
 {
-	const double seconds = p->job->work->settings->peer_timeout;
-	const double silence = released ? RELEASED_FACTOR * seconds : seconds;
+	const struct settings *settings = p->job->work->settings;
+	const double seconds = settings->peer_timeout;
+	const double silence = settings_silence(settings, released);
 
 	p->look_at = now + 0.5;
 	if (alive)
@@ -95,7 +83,7 @@ static int patience_wait(struct patience *p, const char *for_what, struct error 
 		return work_stop_error(err);
 	if (now >= p->look_at && look(p, now, for_what, err) < 0)
 		return -1;
-	nap_ms(work_poll_ms(now - p->began));
+	work_nap_ms(work_poll_ms(now - p->began));
 	return 0;
 }
 
@@ -175,18 +163,6 @@ static int wait_for_export(struct job *job, struct export *export, struct error 
 	return open < 0 ? -1 : 0;
 }
 
-static int write_psk(struct job *job, const struct export *export, const char *path,
-	struct error *err)
-{
-	AUTO(fd) int fd = -1;
-
-	unlink(path);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 || dprintf(fd, "%s:%s\n", EXPORT_PSK_USER, export->tls_key) < 0)
-		return error_set_errno(err, ERR_IO, "cannot write the key '%s'", path);
-	return 0;
-}
-
 static int endpoint_of_export(struct job *job, const struct export *export,
 	struct endpoint *out, struct error *err)
 {
@@ -200,7 +176,7 @@ static int endpoint_of_export(struct job *job, const struct export *export,
 	text_copy(out->nbd.username, sizeof(out->nbd.username), EXPORT_PSK_USER);
 	snprintf(out->nbd.psk_path, sizeof(out->nbd.psk_path), "%s/operations/%s.psk",
 		job->work->settings->state_path, job->m.op.id);
-	return write_psk(job, export, out->nbd.psk_path, err);
+	return work_write_psk(out->nbd.psk_path, export->tls_key, err);
 }
 
 /* ---- reading back ---- */
@@ -285,7 +261,7 @@ static int answer_of(struct asker *asker, int64_t id, char **text,
 			return answered;
 		if (asker->stop || work_stopping(asker->job->work))
 			return work_stop_error(err);
-		nap_ms(answered < 0 ? 200 : work_poll_ms(clock_seconds() - began));
+		work_nap_ms(answered < 0 ? 200 : work_poll_ms(clock_seconds() - began));
 	}
 }
 
@@ -304,7 +280,7 @@ static int on_read_back(void *arg, uint64_t from, uint64_t to,
 		while (ask(job->asker, from, to, &id, err) < 0) {
 			if (!may_come_again(job->asker, err))
 				return -1;
-			nap_ms(200);
+			work_nap_ms(200);
 		}
 		answered = answer_of(job->asker, id, &text, &patience, err);
 	} while (answered < 0 && err->code == ERR_NOT_FOUND);
@@ -400,7 +376,7 @@ int remote_copy(struct job *job, const struct endpoint *source,
 		if (store_remote_unexport(work->db, &job->m, &ignored) < 0)
 			log_debug("%s", ignored.text);
 		nap = 250 * retry.tries;
-		nap_ms(nap < LONGEST_NAP_MS ? nap : LONGEST_NAP_MS);
+		work_nap_ms(nap < LONGEST_NAP_MS ? nap : LONGEST_NAP_MS);
 		if (work_sure(work, store_migration_wanted(work->db, &job->m, err),
 			    err) < 0)
 			return -1;

@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Effects outside the database wait for its standbys: a fail-over must not forget them. */
-#include <time.h>
-
 #include "common/log.h"
 #include "common/store/standby.h"
 #include "volume-manager/work.h"
-
-static void nap_ms(unsigned ms)
-{
-	const struct timespec nap = { .tv_nsec = (long)ms * 1000000 };
-
-	nanosleep(&nap, NULL);
-}
 
 #define LOOK_SECONDS 0.5
 
@@ -60,6 +51,6 @@ int work_wait_for_standbys(struct work *work, const struct operation *op,
 			if (check(work, op, err) < 0)
 				return -1;
 		}
-		nap_ms(work_poll_ms(clock_seconds() - began));
+		work_nap_ms(work_poll_ms(clock_seconds() - began));
 	}
 }
