@@ -39,6 +39,7 @@ static const char *const code_names[ERR_CODE_COUNT] = {
 	[ERR_MISMATCH] = "mismatch",
 	[ERR_CANCELLED] = "cancelled",
 	[ERR_FENCED] = "fenced",
+	[ERR_LOST] = "connection_lost",
 };
 
 const char *error_code_name(enum error_code code)

@@ -46,6 +46,7 @@ enum error_code {
 	ERR_MISMATCH, /* what was read back is not what was written */
 	ERR_CANCELLED, /* an operator asked for it */
 	ERR_FENCED, /* another worker has taken over */
+	ERR_LOST, /* the connection to a server ended, or could not be made; try again */
 	ERR_CODE_COUNT
 };
 

@@ -4,6 +4,7 @@ copy_libcopy_a_SOURCES = \
 	copy/ahead.c copy/ahead.h \
 	copy/copy.c copy/copy.h \
 	copy/digest.c copy/digest.h \
+	copy/endpoint.c \
 	copy/pace.c copy/pace.h \
 	copy/read_back.c \
 	copy/remote.c copy/remote.h \

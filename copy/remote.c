@@ -24,10 +24,18 @@ static const char *reason(void)
 	return text && *text ? text : "no reason given";
 }
 
+static bool is_connection_error(int errnum)
+{
+	return errnum == ECONNREFUSED || errnum == ECONNRESET || errnum == EPIPE ||
+		errnum == EHOSTUNREACH || errnum == ENETUNREACH;
+}
+
 int remote_error(const struct remote *remote, const char *what, struct error *err)
 {
 	int errnum = nbd_get_errno();
-	enum error_code code = errnum == ETIMEDOUT ? ERR_TIMEOUT : ERR_IO;
+	enum error_code code = errnum == ETIMEDOUT ? ERR_TIMEOUT
+		: is_connection_error(errnum)      ? ERR_LOST
+						   : ERR_IO;
 
 	error_set(err, code, "cannot %s %s '%s': %s", what, remote->role, remote->name,
 		reason());
@@ -60,7 +68,7 @@ static int lost(struct remote *remote, uint64_t offset, struct error *err)
 		return error_set(err, ERR_TIMEOUT,
 			"%s '%s' did not answer at offset %" PRIu64, remote->role,
 			remote->name, offset);
-	error_set(err, ERR_IO, "%s '%s' went away at offset %" PRIu64 ": %s",
+	error_set(err, ERR_LOST, "%s '%s' went away at offset %" PRIu64 ": %s",
 		remote->role, remote->name, offset, reason());
 	if (err)
 		err->errnum = errnum;
@@ -248,7 +256,7 @@ static int serve_all(struct remote *remote, const struct pollfd *fds, struct err
 	}
 	if (!remote->error.code && remote->refused) {
 		errno = remote->refused;
-		error_set_errno(&remote->error, ERR_IO,
+		error_set_errno(&remote->error, ERR_LOST,
 			"%s '%s' is ending at offset %" PRIu64, remote->role,
 			remote->name, remote->refused_offset);
 	}

@@ -39,13 +39,15 @@ struct remote_connection {
 
 struct remote {
 	const char *role; /* "target" */
-	const struct endpoint_nbd *end;
-	char name[400]; /* nbd://host:port/export */
+	const struct endpoint *end;
+	char name[ENDPOINT_URI_SIZE]; /* nbd://host:port/export, or as it was given */
 	double deadline_s;
 	uint64_t size;
 	uint64_t block; /* offsets and lengths are multiples of it; at most 64 KiB */
 	size_t request_bytes; /* the most that one read or write takes */
+	bool read_only;
 	bool can_zero, can_flush;
+	bool can_extents; /* it tells of holes: base:allocation */
 	struct remote_connection connections[REMOTE_CONNECTIONS];
 	unsigned count; /* of them */
 	unsigned depth; /* requests of one connection at a time */
@@ -63,9 +65,12 @@ struct remote_wait {
 	void *arg;
 };
 
+/* Is the endpoint an export of an NBD server? */
+bool endpoint_is_remote(const struct endpoint *end);
+
 /* Connect, several times when the server allows it and connections is more than one. role
- * and end are borrowed. Fails with ERR_IO, ERR_TIMEOUT, or what tick returned. */
-int remote_open(const char *role, const struct endpoint_nbd *end, double deadline_s,
+ * and end are borrowed. Fails with ERR_LOST, ERR_TIMEOUT, or what tick returned. */
+int remote_open(const char *role, const struct endpoint *end, double deadline_s,
 	unsigned connections, const struct remote_wait *wait, struct remote **out,
 	struct error *err);
 void remote_close(struct remote *remote);

@@ -27,7 +27,16 @@ DEFINE_AUTO(struct nbd_handle *, nbd_close)
 
 static bool has_tls(const struct remote *remote)
 {
-	return remote->end->username[0] != '\0';
+	const struct endpoint *end = remote->end;
+
+	if (end->uri[0])
+		return strncmp(end->uri, "nbds", 4) == 0;
+	return end->nbd.username[0] != '\0';
+}
+
+bool endpoint_is_remote(const struct endpoint *end)
+{
+	return end->uri[0] || end->nbd.host[0];
 }
 
 /* Wait for *fd's events, ticking. 0 with *fd's revents; -1: the deadline is over, or tick
@@ -61,11 +70,11 @@ static int resolve(
 	};
 	char port[8];
 
-	snprintf(port, sizeof(port), "%u", remote->end->port);
-	if (getaddrinfo(remote->end->host, port, &hints, out) != 0)
+	snprintf(port, sizeof(port), "%u", remote->end->nbd.port);
+	if (getaddrinfo(remote->end->nbd.host, port, &hints, out) != 0)
 		return error_set(err, ERR_INVALID_INPUT,
-			"'%s' is not the numeric address of a %s", remote->end->host,
-			remote->role);
+			"'%s' is not the numeric address of a %s",
+			remote->end->nbd.host, remote->role);
 	return 0;
 }
 
@@ -88,7 +97,7 @@ static void tune(const struct remote *remote, int fd)
 static int refuse(const struct remote *remote, int errnum, struct error *err)
 {
 	errno = errnum;
-	return error_set_errno(err, errnum == ETIMEDOUT ? ERR_TIMEOUT : ERR_IO,
+	return error_set_errno(err, errnum == ETIMEDOUT ? ERR_TIMEOUT : ERR_LOST,
 		"cannot connect to %s '%s'", remote->role, remote->name);
 }
 
@@ -121,10 +130,14 @@ static int dial(const struct remote *remote, double until,
 
 static int set_up(const struct remote *remote, struct nbd_handle *nbd)
 {
-	const struct endpoint_nbd *end = remote->end;
+	const struct endpoint_nbd *end = &remote->end->nbd;
 
-	if (nbd_set_export_name(nbd, end->export) < 0 ||
-		nbd_set_pread_initialize(nbd, false) < 0)
+	if (nbd_set_pread_initialize(nbd, false) < 0 ||
+		nbd_add_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) < 0)
+		return -1;
+	if (remote->end->uri[0])
+		return nbd_set_uri_allow_local_file(nbd, true);
+	if (nbd_set_export_name(nbd, end->export) < 0)
 		return -1;
 	if (!has_tls(remote))
 		return 0;
@@ -154,24 +167,38 @@ static int shake_hands(const struct remote *remote, struct nbd_handle *nbd,
 	return 0;
 }
 
-static int connect_one(
-	struct remote *remote, const struct remote_wait *wait, struct error *err)
+/* libnbd knows how to reach a URI, and checks the name in the server's certificate. */
+static int begin(const struct remote *remote, struct nbd_handle *nbd, double until,
+	const struct remote_wait *wait, struct error *err)
 {
-	AUTO(nbd_close) struct nbd_handle *nbd = nbd_create();
-	double until = clock_seconds() + remote->deadline_s;
 	AUTO(fd) int fd = -1;
 
-	if (!nbd)
-		return error_no_memory(err);
-	if (set_up(remote, nbd) < 0)
-		return remote_error(remote, "prepare a connection to", err);
+	if (remote->end->uri[0])
+		return nbd_aio_connect_uri(nbd, remote->end->uri) < 0
+			? remote_error(remote, "connect to", err)
+			: 0;
 	if (dial(remote, until, wait, &fd, err) < 0)
 		return -1;
 	if (nbd_aio_connect_socket(nbd, fd) < 0)
 		return remote_error(remote, "connect to", err);
 	fd = -1; /* libnbd's now */
-	if (shake_hands(remote, nbd, until, wait, err) < 0)
+	return 0;
+}
+
+static int connect_one(
+	struct remote *remote, const struct remote_wait *wait, struct error *err)
+{
+	AUTO(nbd_close) struct nbd_handle *nbd = nbd_create();
+	double until = clock_seconds() + remote->deadline_s;
+
+	if (!nbd)
+		return error_no_memory(err);
+	if (set_up(remote, nbd) < 0)
+		return remote_error(remote, "prepare a connection to", err);
+	if (begin(remote, nbd, until, wait, err) < 0 ||
+		shake_hands(remote, nbd, until, wait, err) < 0)
 		return -1;
+	tune(remote, nbd_aio_get_fd(nbd));
 	remote->connections[remote->count++].nbd = steal(nbd);
 	return 0;
 }
@@ -186,9 +213,9 @@ static int look(struct remote *remote, struct error *err)
 
 	if (size < 0)
 		return remote_error(remote, "ask the size of", err);
-	if (nbd_is_read_only(nbd) != 0)
-		return error_set(err, ERR_IO, "%s '%s' cannot be written", remote->role,
-			remote->name);
+	remote->read_only = nbd_is_read_only(nbd) != 0;
+	remote->can_extents =
+		nbd_can_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
 	remote->size = (uint64_t)size;
 	remote->block = least > 0 ? (uint64_t)least : 1;
 	remote->request_bytes = REQUEST_BYTES;
@@ -215,14 +242,18 @@ static unsigned depth_for(const struct remote *remote)
 
 static void name_it(struct remote *remote)
 {
-	const struct endpoint_nbd *end = remote->end;
+	const struct endpoint_nbd *end = &remote->end->nbd;
 	bool six = strchr(end->host, ':') != NULL;
 
-	snprintf(remote->name, sizeof(remote->name), "nbd://%s%s%s:%u/%s",
-		six ? "[" : "", end->host, six ? "]" : "", end->port, end->export);
+	if (remote->end->uri[0])
+		text_copy(remote->name, sizeof(remote->name), remote->end->uri);
+	else
+		snprintf(remote->name, sizeof(remote->name), "nbd://%s%s%s:%u/%s",
+			six ? "[" : "", end->host, six ? "]" : "", end->port,
+			end->export);
 }
 
-int remote_open(const char *role, const struct endpoint_nbd *end, double deadline_s,
+int remote_open(const char *role, const struct endpoint *end, double deadline_s,
 	unsigned connections, const struct remote_wait *wait, struct remote **out,
 	struct error *err)
 {

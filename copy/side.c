@@ -15,6 +15,7 @@
 
 #include "common/log.h"
 #include "copy/digest.h"
+#include "copy/remote.h"
 
 void *side_buffer(void)
 {
@@ -78,10 +79,9 @@ int side_open(struct side *side, const char *role, const struct endpoint *end,
 	struct side new = { .role = role, .path = end->path, .fd = -1, .direct = -1 };
 	AUTO(side_close) struct side *opening = &new;
 
-	if (end->nbd.host[0])
-		return error_set(err, ERR_NOT_SUPPORTED,
-			"%s 'nbd://%s:%u/%s' is not a path", role, end->nbd.host,
-			end->nbd.port, end->nbd.export);
+	if (endpoint_is_remote(end))
+		return error_set(err, ERR_NOT_SUPPORTED, "%s '%s' is not a path", role,
+			endpoint_name(end));
 	new.fd = open(end->path, flags);
 	if (new.fd < 0)
 		return error_set_errno(

@@ -34,9 +34,12 @@ static int open_remote(struct target *target, const struct side *source,
 	if (!options->read_back)
 		return error_set(err, ERR_INVALID_INPUT,
 			"a target on another host needs its host to read back");
-	if (remote_open("target", &target->end->nbd, deadline_s, REMOTE_CONNECTIONS,
-		    wait, &target->remote, err) < 0)
+	if (remote_open("target", target->end, deadline_s, REMOTE_CONNECTIONS, wait,
+		    &target->remote, err) < 0)
 		return -1;
+	if (target->remote->read_only)
+		return error_set(err, ERR_IO, "target '%s' cannot be written",
+			target->remote->name);
 	target->write_bytes = target->remote->request_bytes;
 	target->zero_bytes = REMOTE_ZERO_BYTES;
 	if (!target->remote->can_zero) {
@@ -56,7 +59,7 @@ int target_open(struct target *target, const struct endpoint *end,
 		end->zero_when_new && options->target_is_new && options->start == 0;
 
 	target->end = end;
-	if (end->nbd.host[0]) {
+	if (endpoint_is_remote(end)) {
 		target->blank = untouched;
 		return open_remote(target, source, options, wait, err);
 	}

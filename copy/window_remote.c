@@ -34,7 +34,7 @@ static int fetch(
 	unsigned char *buffer = window->buffer;
 	unsigned pending = 0;
 
-	if (remote_open("target", &window->target->end->nbd, EXPLAIN_SECONDS, 1, &wait,
+	if (remote_open("target", window->target->end, EXPLAIN_SECONDS, 1, &wait,
 		    &remote, err) < 0)
 		return -1;
 	for (size_t at = 0, part; at < length; at += part) {

@@ -331,7 +331,8 @@ static int copy_once(struct job *job, const struct endpoint *source,
 static bool may_come_back(const struct error *err)
 {
 	return strncmp(err->text, "source", 6) != 0 &&
-		(err->code == ERR_IO || err->code == ERR_TIMEOUT);
+		(err->code == ERR_IO || err->code == ERR_TIMEOUT ||
+			err->code == ERR_LOST);
 }
 
 static bool is_lost_connection(const struct error *err)

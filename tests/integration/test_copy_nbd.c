@@ -586,7 +586,7 @@ static void what_is_no_target_is_refused(void **state)
 	f->options.size = 10 * MIB;
 	make_file(f->source.path, 10 * MIB);
 	stop_server(r);
-	assert_fails(f, ERR_IO, "Connection refused");
+	assert_fails(f, ERR_LOST, "Connection refused");
 	serve(r, NULL, NULL);
 	assert_fails(f, ERR_IO, "has 9437184 bytes, fewer than the volume's 10485760");
 	snprintf(f->target.nbd.host, sizeof(f->target.nbd.host), "localhost");
@@ -654,7 +654,7 @@ static void a_killed_server_ends_the_copy(void **state)
 		else
 			serve(r, NULL, NULL);
 		r->server_signal = SIGKILL;
-		assert_fails(f, ERR_IO, "went away at offset ");
+		assert_fails(f, ERR_LOST, "went away at offset ");
 		print_message("%s\n", f->err.text);
 		stop_server(r);
 	}
