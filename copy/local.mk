@@ -16,3 +16,7 @@ copy_libcopy_a_SOURCES = \
 	copy/window_remote.c
 copy_libcopy_a_CPPFLAGS = $(AM_CPPFLAGS) $(NBD_CFLAGS)
 COPY_LIBS = copy/libcopy.a $(XXHASH_LIBS) $(NBD_LIBS) -lpthread
+
+bin_PROGRAMS += copy/drover-copy
+copy_drover_copy_SOURCES = copy/main.c
+copy_drover_copy_LDADD = $(COPY_LIBS) $(COMMON_LIBS)
