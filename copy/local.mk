@@ -17,6 +17,19 @@ copy_libcopy_a_SOURCES = \
 copy_libcopy_a_CPPFLAGS = $(AM_CPPFLAGS) $(NBD_CFLAGS)
 COPY_LIBS = copy/libcopy.a $(XXHASH_LIBS) $(NBD_LIBS) -lpthread
 
+# The command.
+noinst_LIBRARIES += copy/libcommand.a
+copy_libcommand_a_SOURCES = \
+	copy/bar.c copy/bar.h \
+	copy/checkpoint_file.c copy/checkpoint_file.h \
+	copy/checkpoint_text.c \
+	copy/command.c copy/command.h \
+	copy/control_fd.c copy/control_fd.h \
+	copy/ends.c copy/ends.h \
+	copy/events.c copy/events.h \
+	copy/job.c copy/job.h \
+	copy/summary.c copy/summary.h
+
 bin_PROGRAMS += copy/drover-copy
 copy_drover_copy_SOURCES = copy/main.c
-copy_drover_copy_LDADD = $(COPY_LIBS) $(COMMON_LIBS)
+copy_drover_copy_LDADD = copy/libcommand.a $(COPY_LIBS) $(COMMON_LIBS)
