@@ -2,16 +2,17 @@
 #include "copy/copy.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <sys/eventfd.h>
 
 #include "common/auto.h"
 #include "common/fault.h"
 #include "common/text.h"
-#include "copy/ahead.h"
 #include "copy/digest.h"
+#include "copy/end.h"
 #include "copy/pace.h"
 #include "copy/side.h"
-#include "copy/target.h"
+#include "copy/slot.h"
 #include "copy/window.h"
 
 #define CHECKPOINT_BYTES ((uint64_t)256 << 20)
@@ -19,25 +20,28 @@
 #define CHECKPOINT_SECONDS 5.0
 #define WAIT_SECONDS 0.25
 #define LAST_BYTES ((uint64_t)32 << 20)
+#define SLOTS 8
+
+/* To clear is no work for a server, but what was cleared is read back. */
+#define CLEAR_CHEAPER 64
 
 /* Where the window behind is on its way to a checkpoint. */
 enum stage { STAGE_NONE, STAGE_WRITING, STAGE_FLUSHING, STAGE_CHECKING };
-
-struct buffer {
-	void *data; /* one chunk; NULL: not needed so far */
-	unsigned pending; /* requests that borrow it */
-};
 
 struct copy {
 	const struct copy_options *options;
 	uint64_t checkpoint_bytes; /* within bounds, a multiple of CHUNK_SIZE */
 	double checkpoint_seconds;
-	struct side source;
-	struct target target;
-	int wake; /* eventfd: the window behind was read back, or a chunk ahead */
-	struct ahead ahead;
-	struct buffer *buffers;
-	size_t buffer_count;
+	bool verified; /* what was written is read back */
+	bool windowed; /* verified, or somebody wants checkpoints */
+	struct end *source, *target;
+	int wake; /* eventfd: the window behind was read back */
+	uint64_t next; /* reading began before */
+	struct slot slots[SLOTS];
+	unsigned slot_count;
+	struct slot *queue[SLOTS]; /* being read, in the order of their offsets */
+	unsigned queued;
+	struct check check;
 	struct window windows[2];
 	struct window *current; /* being copied */
 	struct window *behind; /* being made a checkpoint meanwhile */
@@ -53,11 +57,14 @@ static int prepare_options(
 {
 	uint64_t bytes = options->checkpoint_bytes;
 
+	copy->verified = options->verify == COPY_VERIFY_READBACK;
+	copy->windowed = copy->verified || options->on_checkpoint;
 	if (options->start > options->size ||
 		(options->start % CHUNK_SIZE != 0 && options->start != options->size))
 		return error_set(err, ERR_INVALID_INPUT,
 			"%" PRIu64 " is not a checkpoint of this copy", options->start);
-	if (options->start > 0 && !digest_from_text(options->chain_start, &copy->chain))
+	if (copy->verified && options->start > 0 &&
+		!digest_from_text(options->chain_start, &copy->chain))
 		return error_set(err, ERR_INVALID_INPUT,
 			"checkpoint %" PRIu64 " comes without its digest",
 			options->start);
@@ -69,6 +76,7 @@ static int prepare_options(
 		: CHECKPOINT_SECONDS;
 	copy->options = options;
 	copy->progress.total = options->size;
+	copy->next = options->start;
 	copy->progress.position = copy->progress.verified = options->start;
 	pace_init(&copy->pace, options);
 	return 0;
@@ -76,15 +84,14 @@ static int prepare_options(
 
 static int prepare_windows(struct copy *copy, struct error *err)
 {
-	size_t room = (size_t)(copy->checkpoint_bytes / CHUNK_SIZE);
+	size_t room =
+		copy->verified ? (size_t)(copy->checkpoint_bytes / CHUNK_SIZE) : 0;
 
-	copy->buffer_count = target_buffers(&copy->target);
-	copy->buffers = calloc(copy->buffer_count, sizeof(*copy->buffers));
-	if (!copy->buffers)
-		return error_no_memory(err);
+	copy->check.target_name = copy->target->name;
+	copy->check.by_host = !copy->target->side && copy->options->read_back;
+	copy->check.wake = copy->wake;
 	for (size_t i = 0; i < ARRAY_SIZE(copy->windows); i++)
-		if (window_init(&copy->windows[i], room, &copy->source, &copy->target,
-			    copy->options, copy->wake, err) < 0)
+		if (window_init(&copy->windows[i], room, &copy->check, err) < 0)
 			return -1;
 	copy->current = &copy->windows[0];
 	copy->behind = &copy->windows[1];
@@ -93,41 +100,56 @@ static int prepare_windows(struct copy *copy, struct error *err)
 	return 0;
 }
 
-/* The connections go first: they borrow the buffers. */
+/* The ends go first: they borrow the buffers. */
 static void copy_clear(struct copy *copy)
 {
 	const struct copy_options *options = copy->options;
 
-	if (copy->stage == STAGE_CHECKING && copy->target.remote &&
+	if (copy->stage == STAGE_CHECKING && copy->check.by_host &&
 		options->read_back_stop)
 		options->read_back_stop(options->arg);
 	for (size_t i = 0; i < ARRAY_SIZE(copy->windows); i++)
 		window_clear(&copy->windows[i]);
-	target_close(&copy->target);
-	ahead_clear(&copy->ahead);
-	side_close(&copy->source);
-	for (size_t i = 0; i < copy->buffer_count; i++)
-		free(copy->buffers[i].data);
-	free(copy->buffers);
+	end_close(copy->check.end);
+	scan_free(copy->check.scan);
+	end_close(copy->target);
+	end_close(copy->source);
+	for (size_t i = 0; i < ARRAY_SIZE(copy->slots); i++)
+		free(copy->slots[i].data);
 	if (copy->wake >= 0)
 		close(copy->wake);
 }
 DEFINE_AUTO(struct copy *, copy_clear)
 
-/* The window behind is equal: make it the checkpoint. */
+/* The window behind is as good as it gets: make it the checkpoint. */
 static int take_checkpoint(struct copy *copy, struct error *err)
 {
 	const struct copy_options *options = copy->options;
-	char text[DIGEST_TEXT_SIZE];
+	char text[DIGEST_TEXT_SIZE] = "";
 
 	if (fault_point("copy.checkpoint", err) < 0)
 		return -1;
 	window_chain(copy->behind, &copy->chain);
 	copy->progress.verified = copy->behind->to;
-	digest_to_text(&copy->chain, text);
+	if (copy->verified)
+		digest_to_text(&copy->chain, text);
 	if (!options->on_checkpoint)
 		return 0;
 	return options->on_checkpoint(options->arg, copy->behind->to, text, err);
+}
+
+static int begin_check(struct copy *copy, struct error *err)
+{
+	if (fault_point("copy.flushed", err) < 0)
+		return -1;
+	if (!copy->verified) {
+		copy->stage = STAGE_NONE;
+		return take_checkpoint(copy, err);
+	}
+	if (window_check_start(copy->behind, err) < 0)
+		return -1;
+	copy->stage = STAGE_CHECKING;
+	return 0;
 }
 
 /* Take the window behind as far as it goes without waiting. What is flushed was answered
@@ -135,21 +157,19 @@ static int take_checkpoint(struct copy *copy, struct error *err)
 static int advance_behind(struct copy *copy, struct error *err)
 {
 	struct window *window = copy->behind;
+	struct end *target = copy->target;
 	int done;
 
 	if (copy->stage == STAGE_WRITING && window->pending == 0) {
 		if (fault_point("copy.written", err) < 0 ||
-			target_flush(
-				&copy->target, window->from, &window->pending, err) < 0)
+			target->ops->flush(
+				target, window->from, &window->pending, err) < 0)
 			return -1;
 		copy->stage = STAGE_FLUSHING;
 	}
-	if (copy->stage == STAGE_FLUSHING && window->pending == 0) {
-		if (fault_point("copy.flushed", err) < 0 ||
-			window_check_start(window, err) < 0)
-			return -1;
-		copy->stage = STAGE_CHECKING;
-	}
+	if (copy->stage == STAGE_FLUSHING && window->pending == 0 &&
+		begin_check(copy, err) < 0)
+		return -1;
 	if (copy->stage != STAGE_CHECKING)
 		return 0;
 	done = window_check_done(window, err);
@@ -165,13 +185,18 @@ static int copy_wait(void *arg, double seconds, struct error *err)
 	struct copy *copy = arg;
 	eventfd_t count;
 
-	if (target_poll(&copy->target, copy->wake, seconds, err) < 0)
+	if (end_poll(copy->target, copy->source, copy->wake, seconds, err) < 0)
 		return -1;
-	if (seconds > 0)
+	if (copy->stage == STAGE_CHECKING)
 		eventfd_read(copy->wake, &count);
 	if (advance_behind(copy, err) < 0)
 		return -1;
 	return pace_report(&copy->pace, &copy->progress, false, err);
+}
+
+static int wait_a_bit(void *copy, struct error *err)
+{
+	return copy_wait(copy, WAIT_SECONDS, err);
 }
 
 /* Wait until the window behind, when there is one, is the checkpoint. */
@@ -198,14 +223,35 @@ static int close_window(struct copy *copy, struct error *err)
 	return advance_behind(copy, err);
 }
 
-static void advance(struct copy *copy, uint64_t to)
+/* Towards the end of a copy to another host the windows become smaller: reading back the
+ * last one is all that is left to wait for. */
+static uint64_t window_bytes(const struct copy *copy)
 {
+	uint64_t rest = copy->options->size - copy->current->from;
+
+	if (!copy->check.by_host || rest / 2 >= copy->checkpoint_bytes)
+		return copy->checkpoint_bytes;
+	return rest / 2 > LAST_BYTES ? rest / 2 : LAST_BYTES;
+}
+
+/* All before to was copied. */
+static int advance(struct copy *copy, uint64_t to, struct error *err)
+{
+	const struct window *window = copy->current;
+
 	copy->progress.position = copy->current->to = to;
+	if (!copy->windowed)
+		return 0;
+	if (window->work < window_bytes(copy) &&
+		(window->used < window->room || !copy->verified) &&
+		clock_seconds() - copy->window_started < copy->checkpoint_seconds)
+		return 0;
+	return close_window(copy, err);
 }
 
 static int await_room(struct copy *copy, struct error *err)
 {
-	while (!target_has_room(&copy->target))
+	while (!copy->target->ops->has_room(copy->target))
 		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
 			return -1;
 	return 0;
@@ -214,14 +260,17 @@ static int await_room(struct copy *copy, struct error *err)
 static int clear_range(
 	struct copy *copy, uint64_t offset, uint64_t length, struct error *err)
 {
+	struct end *target = copy->target;
+
 	copy->progress.skipped += length;
 	while (length > 0) {
-		uint64_t most = copy->target.zero_bytes;
+		uint64_t most = target->zero_bytes;
 		uint64_t part = length < most ? length : most;
 
 		if (await_room(copy, err) < 0 ||
-			target_zero(&copy->target, offset, part,
-				&copy->current->pending, err) < 0)
+			target->ops->zero(target, offset, part, &copy->current->pending,
+				err) < 0 ||
+			pace_report(&copy->pace, &copy->progress, false, err) < 0)
 			return -1;
 		offset += part;
 		length -= part;
@@ -229,24 +278,34 @@ static int clear_range(
 	return 0;
 }
 
-static int write_range(struct copy *copy, struct buffer *buffer, size_t at,
-	uint64_t offset, size_t length, struct error *err)
+static int write_range(struct copy *copy, struct slot *slot, const struct part *range,
+	struct error *err)
 {
-	const unsigned char *data = buffer->data;
+	struct end *target = copy->target;
+	size_t length = range->to - range->from;
 
 	copy->progress.copied += length;
-	while (length > 0) {
-		size_t most = copy->target.write_bytes;
-		size_t part = length < most ? length : most;
-
+	for (size_t at = range->from, part; at < range->to; at += part) {
+		part = range->to - at;
+		part = part < target->transfer_bytes ? part : target->transfer_bytes;
 		if (await_room(copy, err) < 0 ||
-			target_write(&copy->target, data + at, offset, part,
-				&buffer->pending, &copy->current->pending, err) < 0)
+			target->ops->write(target, slot->data + at, slot->offset + at,
+				part, &slot->pending, &copy->current->pending, err) < 0)
 			return -1;
-		at += part;
-		offset += part;
-		length -= part;
 	}
+	return 0;
+}
+
+/* Does the target read as zeroes there already? */
+static int is_hole(
+	struct copy *copy, uint64_t from, uint64_t to, bool *out, struct error *err)
+{
+	struct end *target = copy->target;
+	uint64_t data, hole;
+
+	if (target->ops->extent(target, from, to, &data, &hole, err) < 0)
+		return -1;
+	*out = data >= to;
 	return 0;
 }
 
@@ -254,211 +313,226 @@ static int write_range(struct copy *copy, struct buffer *buffer, size_t at,
  * already, which costs nothing; else as far as one window's clearing and reading back. */
 static int copy_zeroes(struct copy *copy, uint64_t until, struct error *err)
 {
+	struct end *target = copy->target;
 	uint64_t position = copy->progress.position;
 	uint64_t room = copy->checkpoint_bytes;
-	uint64_t stale;
+	uint64_t stale, hole, length;
 
-	if (target_next_data(&copy->target, position, until, &stale, err) < 0)
+	if (target->ops->extent(target, position, until, &stale, &hole, err) < 0)
 		return -1;
 	if (stale < until)
 		stale -= stale % CHUNK_SIZE;
 	if (stale > position) {
 		copy->progress.skipped += stale - position;
-		advance(copy, stale);
-		return 0;
+		return advance(copy, stale, err);
 	}
-	if (until - position > room)
-		until = position + room;
-	if (clear_range(copy, position, until - position, err) < 0)
+	length = until - position < room ? until - position : room;
+	if (clear_range(copy, position, length, err) < 0)
 		return -1;
-	copy->current->cleared += target_clear_cost(&copy->target, until - position);
-	advance(copy, until);
-	return 0;
+	copy->current->work += target->clears_cheaply ? length / CLEAR_CHEAPER : length;
+	return advance(copy, position + length, err);
 }
 
-static size_t grain_at(size_t done, size_t length)
+static int copy_all_zeroes(struct copy *copy, uint64_t until, struct error *err)
 {
-	size_t rest = length - done;
-
-	return rest < GRAIN_SIZE ? rest : (size_t)GRAIN_SIZE;
-}
-
-/* Length of the run of grains from done that are all zeroes, or all not. */
-static size_t run_at(const unsigned char *data, size_t done, size_t length, bool *zero)
-{
-	size_t at = done;
-
-	*zero = grain_is_zero(data + at, grain_at(at, length));
-	do
-		at += grain_at(at, length);
-	while (at < length && grain_is_zero(data + at, grain_at(at, length)) == *zero);
-	return at - done;
-}
-
-static int write_chunk(
-	struct copy *copy, struct buffer *buffer, size_t length, struct error *err)
-{
-	uint64_t position = copy->progress.position;
-	size_t run;
-
-	for (size_t done = 0; done < length; done += run) {
-		bool zero;
-		int failed;
-
-		run = run_at(buffer->data, done, length, &zero);
-		failed = zero
-			? clear_range(copy, position + done, run, err)
-			: write_range(copy, buffer, done, position + done, run, err);
-		if (failed)
+	while (copy->progress.position < until)
+		if (copy_zeroes(copy, until, err) < 0 || copy_wait(copy, 0, err) < 0)
 			return -1;
-	}
 	return 0;
 }
 
-/* The first that is free, so that few are used while the target keeps up. */
-static int find_buffer(struct copy *copy, struct buffer **out, struct error *err)
+/* Is it worth a request of its own to skip these zeroes, rather than to write them? */
+static int may_skip(struct copy *copy, const struct slot *slot,
+	const struct part *zeroes, bool *skip, bool *clear, struct error *err)
 {
-	for (;;) {
-		for (size_t i = 0; i < copy->buffer_count; i++) {
-			struct buffer *buffer = &copy->buffers[i];
+	const uint64_t offset = slot->offset;
+	const size_t length = zeroes->to - zeroes->from;
+	const uint64_t block = copy->target->block;
 
-			if (buffer->pending)
-				continue;
-			if (!buffer->data && !(buffer->data = side_buffer()))
-				return error_no_memory(err);
-			*out = buffer;
-			return 0;
+	*skip = *clear = false;
+	if ((offset + zeroes->from) % block != 0 || (offset + zeroes->to) % block != 0)
+		return 0;
+	if (is_hole(copy, offset + zeroes->from, offset + zeroes->to, skip, err) < 0)
+		return -1;
+	*clear = !*skip && length >= GRAIN_SIZE;
+	return 0;
+}
+
+/* Writes what is not zero; between two such ranges zeroes are skipped, cleared or written. */
+static int write_slot(struct copy *copy, struct slot *slot, struct error *err)
+{
+	struct part range = { 0, 0 }, run;
+	bool zero, skip, clear;
+
+	for (size_t at = 0; at < slot->length; at = run.to) {
+		slot_run(slot, at, slot->length, &run, &zero);
+		if (!zero) {
+			range.to = run.to;
+			continue;
 		}
-		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
+		if (may_skip(copy, slot, &run, &skip, &clear, err) < 0)
 			return -1;
+		if (!skip && !clear) {
+			range.to = run.to;
+			continue;
+		}
+		if (range.to > range.from && write_range(copy, slot, &range, err) < 0)
+			return -1;
+		if (clear &&
+			clear_range(copy, slot->offset + run.from, run.to - run.from,
+				err) < 0)
+			return -1;
+		if (skip)
+			copy->progress.skipped += run.to - run.from;
+		range = (struct part) { .from = run.to, .to = run.to };
 	}
+	return range.to > range.from ? write_range(copy, slot, &range, err) : 0;
 }
 
-static size_t length_at(const struct copy *copy, uint64_t offset)
+static int copy_slot(struct copy *copy, struct slot *slot, struct error *err)
 {
-	uint64_t rest = copy->options->size - offset;
+	uint64_t end = slot->offset + slot->length;
+	struct copy_digest digest;
 
-	return (size_t)(rest < CHUNK_SIZE ? rest : CHUNK_SIZE);
-}
-
-/* Holes are not read, so there is nothing to be gained ahead of them. */
-static int read_ahead(struct copy *copy, uint64_t offset, struct error *err)
-{
-	size_t length = length_at(copy, offset);
-	uint64_t data;
-
-	if (length == 0)
-		return 0;
-	if (side_next_data(&copy->source, offset, offset + length, &data, err) < 0)
+	if (slot_is_zero(slot))
+		return copy_all_zeroes(copy, end, err);
+	if (copy_all_zeroes(copy, slot->offset, err) < 0)
 		return -1;
-	return data == offset + length ? 0
-				       : ahead_start(&copy->ahead, offset, length, err);
+	if (copy->verified) {
+		digest_of(slot->data, slot->length, &digest);
+		window_add(copy->current, slot->offset, slot->length, &digest);
+	}
+	if (fault_point("copy.chunk", err) < 0 || write_slot(copy, slot, err) < 0)
+		return -1;
+	copy->current->work += CHUNK_SIZE;
+	return advance(copy, end, err);
 }
 
-static int await_ahead(struct copy *copy, struct error *err)
+static struct slot *free_slot(struct copy *copy)
 {
-	while (!ahead_is_done(&copy->ahead))
-		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
+	for (unsigned i = 0; i < copy->slot_count; i++) {
+		struct slot *slot = &copy->slots[i];
+
+		if (slot->busy && slot->pending == 0) {
+			bool queued = false;
+
+			for (unsigned j = 0; j < copy->queued; j++)
+				queued = queued || copy->queue[j] == slot;
+			slot->busy = queued;
+		}
+		if (!slot->busy)
+			return slot;
+	}
+	return NULL;
+}
+
+/* Begin to read the next chunk that may hold data; false: there is no more. */
+static int read_next(struct copy *copy, struct slot *slot, struct error *err)
+{
+	struct end *source = copy->source;
+	const uint64_t size = copy->options->size;
+	uint64_t data, hole;
+	size_t length;
+
+	if (source->ops->extent(source, copy->next, size, &data, &hole, err) < 0)
+		return -1;
+	if (data >= size) {
+		copy->next = size;
+		return 0;
+	}
+	data -= data % CHUNK_SIZE;
+	length = (size_t)(size - data < CHUNK_SIZE ? size - data : CHUNK_SIZE);
+	if (pace_wait(&copy->pace, &copy->progress, length, err) < 0)
+		return -1;
+	copy->next = data + length;
+	copy->queue[copy->queued++] = slot;
+	return slot_read(slot, source, data, length, wait_a_bit, copy, err);
+}
+
+static int read_ahead(struct copy *copy, struct error *err)
+{
+	struct slot *slot;
+
+	while (copy->next < copy->options->size &&
+		(copy->queued == 0 || pace_is_due(&copy->pace)) &&
+		(slot = free_slot(copy)))
+		if (read_next(copy, slot, err) < 0)
 			return -1;
 	return 0;
 }
 
-/* And begin with the next one. */
-static int read_chunk(struct copy *copy, struct buffer *buffer, size_t length,
-	bool *zero, struct copy_digest *digest, struct error *err)
+static int take_first(struct copy *copy, struct error *err)
 {
-	uint64_t position = copy->progress.position;
+	struct slot *slot = copy->queue[0];
 
-	if (!ahead_has(&copy->ahead, position, length) &&
-		(await_ahead(copy, err) < 0 ||
-			ahead_start(&copy->ahead, position, length, err) < 0))
+	while (slot->pending > 0)
+		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
+			return -1;
+	if (copy_slot(copy, slot, err) < 0)
 		return -1;
-	if (await_ahead(copy, err) < 0 ||
-		ahead_take(&copy->ahead, &buffer->data, zero, digest, err) < 0)
-		return -1;
-	return read_ahead(copy, position + length, err);
-}
-
-static int copy_chunk(struct copy *copy, struct error *err)
-{
-	uint64_t position = copy->progress.position;
-	size_t length = length_at(copy, position);
-	struct buffer *buffer = NULL;
-	struct copy_digest digest;
-	bool zero;
-
-	if (pace_wait(&copy->pace, &copy->progress, length, err) < 0 ||
-		find_buffer(copy, &buffer, err) < 0 ||
-		read_chunk(copy, buffer, length, &zero, &digest, err) < 0)
-		return -1;
-	if (zero)
-		return copy_zeroes(copy, position + length, err);
-	if (fault_point("copy.chunk", err) < 0 ||
-		write_chunk(copy, buffer, length, err) < 0)
-		return -1;
-	window_add(copy->current, position, length, &digest);
-	advance(copy, position + length);
+	copy->queued--;
+	memmove(copy->queue, copy->queue + 1, copy->queued * sizeof(copy->queue[0]));
 	return 0;
 }
 
-static int copy_step(struct copy *copy, struct error *err)
+/* Flush, or wait for the last checkpoint. */
+static int finish(struct copy *copy, struct error *err)
 {
-	uint64_t position = copy->progress.position;
-	uint64_t data;
+	struct end *target = copy->target;
+	struct window *window = copy->current;
 
-	if (side_next_data(&copy->source, position, copy->options->size, &data, err) <
-		0)
+	if (copy->windowed) {
+		if (window->to > window->from && close_window(copy, err) < 0)
+			return -1;
+		return settle(copy, err);
+	}
+	while (window->pending > 0)
+		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
+			return -1;
+	if (fault_point("copy.written", err) < 0 ||
+		target->ops->flush(target, 0, &window->pending, err) < 0)
 		return -1;
-	if (data < copy->options->size)
-		data -= data % CHUNK_SIZE;
-	if (data > position)
-		return copy_zeroes(copy, data, err);
-	return copy_chunk(copy, err);
-}
-
-/* Towards the end of a copy to another host the windows become smaller: reading back the
- * last one is all that is left to wait for. */
-static uint64_t window_bytes(const struct copy *copy)
-{
-	uint64_t rest = copy->options->size - copy->current->from;
-
-	if (!copy->target.remote || rest / 2 >= copy->checkpoint_bytes)
-		return copy->checkpoint_bytes;
-	return rest / 2 > LAST_BYTES ? rest / 2 : LAST_BYTES;
-}
-
-static bool window_is_full(const struct copy *copy)
-{
-	const struct window *window = copy->current;
-	uint64_t work = window->used * CHUNK_SIZE + window->cleared;
-
-	return work >= window_bytes(copy) || window->used == window->room ||
-		clock_seconds() - copy->window_started >= copy->checkpoint_seconds;
+	while (window->pending > 0)
+		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
+			return -1;
+	copy->progress.verified = copy->progress.position;
+	return 0;
 }
 
 static int copy_all(struct copy *copy, struct error *err)
 {
-	while (copy->progress.position < copy->options->size) {
-		if (copy_step(copy, err) < 0 || copy_wait(copy, 0, err) < 0)
+	for (;;) {
+		if (read_ahead(copy, err) < 0)
 			return -1;
-		if (window_is_full(copy) && close_window(copy, err) < 0)
+		if (copy->queued > 0) {
+			/* Has what was started sent, too. */
+			if (copy_wait(copy, 0, err) < 0 || take_first(copy, err) < 0)
+				return -1;
+		} else if (copy->next == copy->options->size) {
+			break;
+		} else if (copy_wait(copy, WAIT_SECONDS, err) < 0) {
 			return -1;
+		}
 	}
-	if (copy->current->to > copy->current->from && close_window(copy, err) < 0)
+	if (copy_all_zeroes(copy, copy->options->size, err) < 0)
 		return -1;
-	return settle(copy, err);
+	return finish(copy, err);
 }
 
 static void fill_result(struct copy *copy, struct copy_result *result)
 {
 	struct copy_digest receipt = copy->chain;
 
-	digest_finish(&receipt, copy->options->size);
 	*result = (struct copy_result) {
 		.copied = copy->progress.copied,
 		.skipped = copy->progress.skipped,
 		.seconds = clock_seconds() - copy->pace.started,
 	};
+	if (!copy->verified)
+		return;
+	result->verified =
+		copy->check.by_host ? COPY_VERIFIED_STORAGE : copy->target->read_back;
+	digest_finish(&receipt, copy->options->size);
 	digest_to_text(&receipt, result->digest);
 }
 
@@ -469,17 +543,63 @@ static int report(void *arg, struct error *err)
 	return pace_report(&copy->pace, &copy->progress, false, err);
 }
 
+static int check_end(const struct end *end, uint64_t size, struct error *err)
+{
+	if (size % end->block)
+		return error_set(err, ERR_NOT_SUPPORTED,
+			"%s '%s' takes blocks of %" PRIu64 " bytes only, and %" PRIu64
+			" is no multiple of it",
+			end->role, end->name, end->block, size);
+	return size_check(end->role, end->name, end->size, size, err);
+}
+
+static int check_ends(struct copy *copy, struct error *err)
+{
+	const struct side *source = copy->source->side, *target = copy->target->side;
+	const uint64_t size = copy->options->size;
+
+	if (source && target && sides_check(source, target, size, err) < 0)
+		return -1;
+	if (source && source_check(source, size, err) < 0)
+		return -1;
+	return check_end(copy->source, size, err) < 0 ||
+			check_end(copy->target, size, err) < 0
+		? -1
+		: 0;
+}
+
+static int open_ends(struct copy *copy, const struct endpoint *source,
+	const struct endpoint *target, struct error *err)
+{
+	const struct copy_options *options = copy->options;
+	struct end_options how = {
+		.deadline_s = options->deadline_s,
+		.wait = { .tick = report, .arg = copy },
+	};
+	unsigned buffers;
+
+	if (end_open("source", source, &how, &copy->source, err) < 0)
+		return -1;
+	how.writable = true;
+	how.blank = options->target_is_new && options->start == 0;
+	if (end_open("target", target, &how, &copy->target, err) < 0 ||
+		check_ends(copy, err) < 0)
+		return -1;
+	copy->check.source = source;
+	copy->check.target = target;
+	copy->check.options = options;
+	buffers = copy->source->buffers < copy->target->buffers ? copy->source->buffers
+								: copy->target->buffers;
+	copy->slot_count = buffers < SLOTS ? buffers : SLOTS;
+	return 0;
+}
+
 int copy_run(const struct endpoint *source, const struct endpoint *target,
 	const struct copy_options *options, struct copy_result *result,
 	struct error *err)
 {
-	struct copy state = {
-		.source = { .fd = -1, .direct = -1 },
-		.target.side = { .fd = -1, .direct = -1 },
-		.wake = -1,
-	};
+	struct copy state = { .wake = -1 };
 	AUTO(copy_clear) struct copy *copy = &state;
-	const struct remote_wait wait = { .tick = report, .arg = copy };
 
 	if (prepare_options(copy, options, err) < 0 ||
 		fault_point("copy.start", err) < 0)
@@ -489,12 +609,8 @@ int copy_run(const struct endpoint *source, const struct endpoint *target,
 	copy->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (copy->wake < 0)
 		return error_set_errno(err, ERR_INTERNAL, "cannot make an eventfd");
-	if (side_open(&copy->source, "source", source, false, err) < 0 ||
-		target_open(&copy->target, target, &copy->source, options, &wait, err) <
-			0)
-		return -1;
-	ahead_init(&copy->ahead, &copy->source, copy->wake);
-	if (prepare_windows(copy, err) < 0 || copy_all(copy, err) < 0 ||
+	if (open_ends(copy, source, target, err) < 0 ||
+		prepare_windows(copy, err) < 0 || copy_all(copy, err) < 0 ||
 		pace_report(&copy->pace, &copy->progress, true, err) < 0)
 		return -1;
 	fill_result(copy, result);

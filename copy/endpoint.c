@@ -54,7 +54,7 @@ const char *endpoint_name(const struct endpoint *end)
 static int look_at_server(const struct endpoint *end, const char *role,
 	double deadline_s, struct endpoint_facts *out, struct error *err)
 {
-	const struct remote_wait wait = { 0 };
+	const struct end_wait wait = { 0 };
 	AUTO(remote_close) struct remote *remote = NULL;
 
 	if (remote_open(role, end, deadline_s > 0 ? deadline_s : 30, 1, &wait, &remote,

@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += copy/libcopy.a
 copy_libcopy_a_SOURCES = \
-	copy/ahead.c copy/ahead.h \
 	copy/copy.c copy/copy.h \
 	copy/digest.c copy/digest.h \
+	copy/end.c copy/end.h \
+	copy/end_path.c \
+	copy/end_server.c \
 	copy/endpoint.c \
+	copy/file_io.h \
 	copy/pace.c copy/pace.h \
+	copy/pool.c \
 	copy/read_back.c \
 	copy/remote.c copy/remote.h \
 	copy/remote_connect.c \
+	copy/remote_map.c \
+	copy/ring.c \
+	copy/scan.c copy/scan.h \
 	copy/side.c copy/side.h \
-	copy/target.c copy/target.h \
+	copy/slot.c copy/slot.h \
 	copy/verify.c \
 	copy/window.c copy/window.h \
 	copy/window_remote.c
-copy_libcopy_a_CPPFLAGS = $(AM_CPPFLAGS) $(NBD_CFLAGS)
-COPY_LIBS = copy/libcopy.a $(XXHASH_LIBS) $(NBD_LIBS) -lpthread
+copy_libcopy_a_CPPFLAGS = $(AM_CPPFLAGS) $(NBD_CFLAGS) $(URING_CFLAGS)
+COPY_LIBS = copy/libcopy.a $(XXHASH_LIBS) $(NBD_LIBS) $(URING_LIBS) -lpthread
 
 # The command.
 noinst_LIBRARIES += copy/libcommand.a

@@ -7,6 +7,8 @@
 #include "common/auto.h"
 #include "copy/copy.h"
 #include "copy/digest.h"
+#include "copy/end.h"
+#include "copy/scan.h"
 #include "copy/side.h"
 
 static const struct copy_digest zeroes;
@@ -16,55 +18,51 @@ size_t copy_digest_count(uint64_t from, uint64_t to)
 	return (size_t)((to - from + CHUNK_SIZE - 1) / CHUNK_SIZE);
 }
 
-static int check_range(const struct side *side, uint64_t from, uint64_t to,
-	size_t count, struct error *err)
+struct answer {
+	uint64_t from;
+	struct copy_digest *digests;
+};
+
+static int check_range(const struct end *end, uint64_t from, uint64_t to, size_t count,
+	struct error *err)
 {
-	if (from <= to && from % CHUNK_SIZE == 0 && to <= side->size &&
+	if (from <= to && from % CHUNK_SIZE == 0 && to <= end->size &&
 		count == copy_digest_count(from, to))
 		return 0;
 	return error_set(err, ERR_INVALID_INPUT,
 		"%" PRIu64 " to %" PRIu64 " is not a range of %zu chunks of '%s'", from,
-		to, count, side->path);
+		to, count, end->name);
 }
 
-static int read_chunk(const struct side *side, uint64_t offset, size_t length,
-	void *buffer, struct copy_digest *out, struct error *err)
+static int on_chunk(void *arg, uint64_t offset, const unsigned char *data,
+	size_t length, struct error *err)
 {
-	if (side_read_back(side, buffer, offset, length, err) < 0)
-		return -1;
-	if (!chunk_is_zero(buffer, length))
-		digest_of(buffer, length, out);
+	const struct answer *answer = arg;
+
+	(void)err;
+	if (!chunk_is_zero(data, length))
+		digest_of(data, length,
+			&answer->digests[(offset - answer->from) / CHUNK_SIZE]);
 	return 0;
 }
 
 int copy_read_back(const struct endpoint *local, uint64_t from, uint64_t to,
 	struct copy_digest *digests, size_t count, struct error *err)
 {
-	struct side state = { .fd = -1, .direct = -1 };
-	AUTO(side_close) struct side *side = &state;
-	AUTO(free) void *buffer = side_buffer();
+	const struct end_options options = { .writable = false };
+	struct answer answer = { .from = from, .digests = digests };
+	AUTO(scan_free) struct scan *scan = scan_new();
+	AUTO(end_close) struct end *end = NULL;
 
-	if (!buffer)
+	if (!scan)
 		return error_no_memory(err);
-	if (side_open(side, "target", local, false, err) < 0 ||
-		check_range(side, from, to, count, err) < 0 ||
-		side_flush(side, err) < 0)
+	if (end_open_path("target", local, &options, &end, err) < 0 ||
+		check_range(end, from, to, count, err) < 0 ||
+		side_flush(end->side, err) < 0)
 		return -1;
 	memset(digests, 0, count * sizeof(*digests));
-	for (uint64_t at = from, length; at < to; at += length) {
-		uint64_t data;
-
-		if (side_next_data(side, at, to, &data, err) < 0)
-			return -1;
-		if (data == to)
-			break;
-		at = data - data % CHUNK_SIZE;
-		length = to - at < CHUNK_SIZE ? to - at : CHUNK_SIZE;
-		if (read_chunk(side, at, (size_t)length, buffer,
-			    &digests[(at - from) / CHUNK_SIZE], err) < 0)
-			return -1;
-	}
-	return 0;
+	end->ops->forget(end, from, to);
+	return scan_run(scan, end, from, to, &options.wait, on_chunk, &answer, err);
 }
 
 /* One item is a digest, or "z" and the length of a run of zeroes. Commas between them. */

@@ -11,6 +11,7 @@
 #include "common/text.h"
 
 #define GOODBYE_SECONDS 0.2
+#define MAP_BYTES ((uint64_t)0xffff0000) /* asked for at once: 32 bits */
 #define AWAY_SECONDS 0.5 /* between two polls; longer is not the server's fault */
 
 /* libnbd puts the names of its functions in front. */
@@ -49,7 +50,8 @@ static uint64_t lowest_offset(const struct remote *remote)
 	uint64_t lowest = UINT64_MAX;
 
 	for (unsigned i = 0; i < remote->count; i++)
-		for (unsigned j = 0; j <= REMOTE_DEPTH; j++) {
+		for (unsigned j = 0; j < ARRAY_SIZE(remote->connections[i].requests);
+			j++) {
 			const struct remote_request *request =
 				&remote->connections[i].requests[j];
 			if (request->connection && request->offset < lowest)
@@ -131,7 +133,7 @@ static struct remote_request *request_new(struct remote *remote, const char *wha
 
 	while (request->connection)
 		request++;
-	assert(request - connection->requests <= REMOTE_DEPTH);
+	assert(request - connection->requests <= REMOTE_DEPTH + 1);
 	*request = (struct remote_request) {
 		.remote = remote,
 		.connection = connection,
@@ -207,6 +209,39 @@ int remote_zero(struct remote *remote, uint64_t offset, uint64_t length, unsigne
 		err);
 }
 
+static int on_extents(void *arg, const char *metacontext, uint64_t offset,
+	uint32_t *entries, size_t count, int *error)
+{
+	struct remote_map *map = arg;
+
+	(void)error;
+	if (strcmp(metacontext, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0 ||
+		offset != map->from)
+		return 0;
+	for (size_t i = 0; i + 1 < count; i += 2)
+		if (!remote_map_add(
+			    map, entries[i], entries[i + 1] & LIBNBD_STATE_ZERO))
+			break;
+	return 0;
+}
+
+int remote_extents(struct remote *remote, uint64_t offset, uint64_t limit,
+	struct remote_map *map, unsigned *a, struct error *err)
+{
+	uint64_t most = MAP_BYTES - offset % remote->block;
+	uint64_t length = limit - offset < most ? limit - offset : most;
+	struct remote_request *request = request_new(remote, "map", offset, a, NULL);
+	struct remote_connection *connection = request->connection;
+	const nbd_extent_callback extents = { .callback = on_extents,
+		.user_data = map };
+
+	remote_map_begin(map, offset);
+	return started(remote, connection, offset,
+		nbd_aio_block_status(connection->nbd, length, offset, extents,
+			answer_to(request), 0),
+		err);
+}
+
 int remote_flush(struct remote *remote, uint64_t offset, unsigned *a, struct error *err)
 {
 	struct remote_request *request;
@@ -279,42 +314,49 @@ static int check_deadline(struct remote *remote, double now, struct error *err)
 	return -1;
 }
 
-static int wait_for_any(const struct remote *remote, struct pollfd *fds, double seconds)
+unsigned remote_prepare(const struct remote *remote, struct pollfd *fds)
 {
-	double until = clock_seconds() + seconds;
+	for (unsigned i = 0; i < remote->count; i++)
+		want(&remote->connections[i], &fds[i]);
+	return remote->count;
+}
 
-	for (;;) {
-		/* Rounded up, so that a wait shorter than 1 ms is no busy loop. */
-		int count = poll(fds, remote->count + 1, (int)(seconds * 1e3 + 0.999));
-		if (count >= 0 || errno != EINTR)
-			return count;
-		seconds = until - clock_seconds();
-		seconds = seconds > 0 ? seconds : 0;
-	}
+static int repeat(const struct remote *remote, struct error *err)
+{
+	if (err)
+		*err = remote->error;
+	return -1;
+}
+
+int remote_serve(struct remote *remote, const struct pollfd *fds, struct error *err)
+{
+	double now = clock_seconds();
+
+	if (remote->error.code)
+		return repeat(remote, err);
+	if (now - remote->polled > AWAY_SECONDS)
+		remote->answered += now - remote->polled;
+	remote->polled = now;
+	if (serve_all(remote, fds, err) < 0)
+		return -1;
+	return check_deadline(remote, now, err);
 }
 
 int remote_poll(struct remote *remote, int wake, double seconds, struct error *err)
 {
 	struct pollfd fds[REMOTE_CONNECTIONS + 1];
-	double away = clock_seconds() - remote->polled;
 
-	if (remote->error.code) {
-		if (err)
-			*err = remote->error;
-		return -1;
-	}
-	if (away > AWAY_SECONDS)
-		remote->answered += away;
-	for (unsigned i = 0; i < remote->count; i++)
-		want(&remote->connections[i], &fds[i]);
+	if (remote->error.code)
+		return repeat(remote, err);
+	remote_prepare(remote, fds);
 	fds[remote->count] = (struct pollfd) { .fd = wake, .events = POLLIN };
-	if (wait_for_any(remote, fds, seconds) < 0)
-		return error_set_errno(err, ERR_INTERNAL, "cannot wait for %s '%s'",
-			remote->role, remote->name);
-	if (serve_all(remote, fds, err) < 0)
-		return -1;
-	remote->polled = clock_seconds();
-	return check_deadline(remote, remote->polled, err);
+	if (poll(fds, remote->count + 1, (int)(seconds * 1e3 + 0.999)) < 0) {
+		if (errno != EINTR)
+			return error_set_errno(err, ERR_INTERNAL,
+				"cannot wait for %s '%s'", remote->role, remote->name);
+		return 0;
+	}
+	return remote_serve(remote, fds, err);
 }
 
 static bool is_closed(const struct remote *remote)

@@ -16,12 +16,36 @@
 #include "common/auto.h"
 #include "common/error.h"
 #include "copy/copy.h"
+#include "copy/end.h"
 
 #define REMOTE_CONNECTIONS 4
 #define REMOTE_DEPTH 32 /* requests of one connection, at most */
 
 struct nbd_handle;
 struct remote;
+
+#define REMOTE_MAP_EXTENTS 65536 /* kept of one answer; the rest is asked for again */
+
+struct remote_extent {
+	uint64_t end;
+	bool zero; /* reads as zeroes */
+};
+
+/* What the server told of [from, to): in order, without gaps. */
+struct remote_map {
+	uint64_t from, to;
+	struct remote_extent *extents;
+	size_t used, room;
+	size_t next; /* where the last question was answered */
+};
+
+void remote_map_clear(struct remote_map *map);
+void remote_map_begin(struct remote_map *map, uint64_t offset);
+/* False: no more is taken. */
+bool remote_map_add(struct remote_map *map, uint64_t length, bool zero);
+/* What offset is, and up to where; false: not known. */
+bool remote_map_at(
+	struct remote_map *map, uint64_t offset, uint64_t *until, bool *zero);
 
 struct remote_request {
 	struct remote *remote;
@@ -34,7 +58,7 @@ struct remote_request {
 struct remote_connection {
 	struct nbd_handle *nbd;
 	unsigned used; /* requests that are not answered */
-	struct remote_request requests[REMOTE_DEPTH + 1]; /* one more for a flush */
+	struct remote_request requests[REMOTE_DEPTH + 2]; /* and a flush, a map */
 };
 
 struct remote {
@@ -59,19 +83,13 @@ struct remote {
 	struct error error; /* what ended it */
 };
 
-/* What to do while waiting for the server, every quarter of a second: -1 gives up. */
-struct remote_wait {
-	int (*tick)(void *arg, struct error *err);
-	void *arg;
-};
-
 /* Is the endpoint an export of an NBD server? */
 bool endpoint_is_remote(const struct endpoint *end);
 
 /* Connect, several times when the server allows it and connections is more than one. role
  * and end are borrowed. Fails with ERR_LOST, ERR_TIMEOUT, or what tick returned. */
 int remote_open(const char *role, const struct endpoint *end, double deadline_s,
-	unsigned connections, const struct remote_wait *wait, struct remote **out,
+	unsigned connections, const struct end_wait *wait, struct remote **out,
 	struct error *err);
 void remote_close(struct remote *remote);
 DEFINE_AUTO(struct remote *, remote_close)
@@ -92,6 +110,14 @@ int remote_zero(struct remote *remote, uint64_t offset, uint64_t length, unsigne
 int remote_flush(
 	struct remote *remote, uint64_t offset, unsigned *a, struct error *err);
 
+/* Begin map anew with what is known of [offset, limit), or a part of it from offset on, when
+ * *a is counted down. */
+int remote_extents(struct remote *remote, uint64_t offset, uint64_t limit,
+	struct remote_map *map, unsigned *a, struct error *err);
+
+/* For poll(2): one for each connection. */
+unsigned remote_prepare(const struct remote *remote, struct pollfd *fds);
+int remote_serve(struct remote *remote, const struct pollfd *fds, struct error *err);
 /* Send and receive for at most seconds, until something was answered or wake (-1: none)
  * is readable. */
 int remote_poll(struct remote *remote, int wake, double seconds, struct error *err);

@@ -42,7 +42,7 @@ bool endpoint_is_remote(const struct endpoint *end)
 /* Wait for *fd's events, ticking. 0 with *fd's revents; -1: the deadline is over, or tick
  * gave up. */
 static int await(const struct remote *remote, struct pollfd *fd, double until,
-	const struct remote_wait *wait, struct error *err)
+	const struct end_wait *wait, struct error *err)
 {
 	for (;;) {
 		int count = poll(fd, 1, (int)(TICK_SECONDS * 1e3));
@@ -101,8 +101,8 @@ static int refuse(const struct remote *remote, int errnum, struct error *err)
 		"cannot connect to %s '%s'", remote->role, remote->name);
 }
 
-static int dial(const struct remote *remote, double until,
-	const struct remote_wait *wait, int *out, struct error *err)
+static int dial(const struct remote *remote, double until, const struct end_wait *wait,
+	int *out, struct error *err)
 {
 	AUTO(freeaddrinfo) struct addrinfo *address = NULL;
 	AUTO(fd) int fd = -1;
@@ -149,7 +149,7 @@ static int set_up(const struct remote *remote, struct nbd_handle *nbd)
 }
 
 static int shake_hands(const struct remote *remote, struct nbd_handle *nbd,
-	double until, const struct remote_wait *wait, struct error *err)
+	double until, const struct end_wait *wait, struct error *err)
 {
 	while (nbd_aio_is_ready(nbd) == 0) {
 		unsigned direction = nbd_aio_get_direction(nbd);
@@ -169,7 +169,7 @@ static int shake_hands(const struct remote *remote, struct nbd_handle *nbd,
 
 /* libnbd knows how to reach a URI, and checks the name in the server's certificate. */
 static int begin(const struct remote *remote, struct nbd_handle *nbd, double until,
-	const struct remote_wait *wait, struct error *err)
+	const struct end_wait *wait, struct error *err)
 {
 	AUTO(fd) int fd = -1;
 
@@ -186,7 +186,7 @@ static int begin(const struct remote *remote, struct nbd_handle *nbd, double unt
 }
 
 static int connect_one(
-	struct remote *remote, const struct remote_wait *wait, struct error *err)
+	struct remote *remote, const struct end_wait *wait, struct error *err)
 {
 	AUTO(nbd_close) struct nbd_handle *nbd = nbd_create();
 	double until = clock_seconds() + remote->deadline_s;
@@ -254,7 +254,7 @@ static void name_it(struct remote *remote)
 }
 
 int remote_open(const char *role, const struct endpoint *end, double deadline_s,
-	unsigned connections, const struct remote_wait *wait, struct remote **out,
+	unsigned connections, const struct end_wait *wait, struct remote **out,
 	struct error *err)
 {
 	AUTO(remote_close) struct remote *remote = calloc(1, sizeof(*remote));

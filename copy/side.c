@@ -198,12 +198,17 @@ int side_read(const struct side *side, void *buffer, uint64_t offset, size_t len
 	return 0;
 }
 
-int side_read_back(const struct side *side, void *buffer, uint64_t offset,
-	size_t length, struct error *err)
+void side_forget(const struct side *side, uint64_t offset, uint64_t length)
 {
 	if (side->direct < 0)
 		posix_fadvise(
 			side->fd, (off_t)offset, (off_t)length, POSIX_FADV_DONTNEED);
+}
+
+int side_read_back(const struct side *side, void *buffer, uint64_t offset,
+	size_t length, struct error *err)
+{
+	side_forget(side, offset, length);
 	return side_read(side, buffer, offset, length, err);
 }
 
@@ -300,21 +305,42 @@ int side_flush(const struct side *side, struct error *err)
 	return 0;
 }
 
+int side_extent(const struct side *side, uint64_t offset, uint64_t *data,
+	uint64_t *hole, struct error *err)
+{
+	off_t found, end;
+
+	*data = offset;
+	*hole = UINT64_MAX;
+	if (!side->is_file)
+		return 0;
+	found = lseek(side->fd, (off_t)offset, SEEK_DATA);
+	if (found < 0 && errno == ENXIO) {
+		*data = UINT64_MAX;
+		return 0;
+	}
+	if (found < 0 && (errno == EINVAL || errno == EOPNOTSUPP))
+		return 0;
+	if (found < 0)
+		return side_error(side, "look for data in", offset, err);
+	*data = (uint64_t)found;
+	end = lseek(side->fd, found, SEEK_HOLE);
+	if (end > found)
+		*hole = (uint64_t)end;
+	return 0;
+}
+
 int side_next_data(const struct side *side, uint64_t offset, uint64_t end,
 	uint64_t *data, struct error *err)
 {
-	off_t found;
+	uint64_t hole;
 
 	*data = offset;
-	if (!side->is_file || offset >= end)
+	if (offset >= end)
 		return 0;
-	found = lseek(side->fd, (off_t)offset, SEEK_DATA);
-	if (found < 0 && errno == ENXIO)
-		*data = end;
-	else if (found < 0 && errno != EINVAL && errno != EOPNOTSUPP)
-		return side_error(side, "look for data in", offset, err);
-	else if (found >= 0)
-		*data = (uint64_t)found < end ? (uint64_t)found : end;
+	if (side_extent(side, offset, data, &hole, err) < 0)
+		return -1;
+	*data = *data < end ? *data : end;
 	return 0;
 }
 

@@ -60,6 +60,14 @@ int side_zero(
 	const struct side *side, uint64_t offset, uint64_t length, struct error *err);
 int side_flush(const struct side *side, struct error *err);
 
+/* *data becomes the first offset from offset on that may hold something other than zeroes,
+ * *hole the first one after it that does not; UINT64_MAX: none. A block device may hold
+ * something everywhere. */
+int side_extent(const struct side *side, uint64_t offset, uint64_t *data,
+	uint64_t *hole, struct error *err);
+/* Have the range read from the storage, not from the page cache, after side_flush(). */
+void side_forget(const struct side *side, uint64_t offset, uint64_t length);
+
 /* *data becomes the first offset in [offset, end) that may hold something other than
  * zeroes, or end. All of a block device may. */
 int side_next_data(const struct side *side, uint64_t offset, uint64_t end,

@@ -8,24 +8,20 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-int window_init(struct window *window, size_t room, const struct side *source,
-	const struct target *target, const struct copy_options *options, int wake,
-	struct error *err)
+#include "copy/side.h"
+
+#define EXPLAIN_SECONDS 10.0
+
+int window_init(
+	struct window *window, size_t room, struct check *check, struct error *err)
 {
 	*window = (struct window) {
 		.room = room,
-		.source = source,
-		.target = target,
-		.options = options,
-		.wake = wake,
+		.check = check,
 		.mutex = PTHREAD_MUTEX_INITIALIZER,
 	};
-	window->chunks = calloc(room, sizeof(*window->chunks));
-	window->buffer = side_buffer();
-	window->other = side_buffer();
-	if (!window->chunks || !window->buffer || !window->other)
-		return error_no_memory(err);
-	return 0;
+	window->chunks = calloc(room ? room : 1, sizeof(*window->chunks));
+	return window->chunks ? 0 : error_no_memory(err);
 }
 
 void window_clear(struct window *window)
@@ -36,9 +32,7 @@ void window_clear(struct window *window)
 		window->running = false;
 	}
 	free(window->chunks);
-	free(window->buffer);
-	free(window->other);
-	window->chunks = window->buffer = window->other = NULL;
+	window->chunks = NULL;
 }
 
 void window_reset(struct window *window, uint64_t from)
@@ -46,7 +40,7 @@ void window_reset(struct window *window, uint64_t from)
 	assert(!window->running && window->pending == 0);
 	window->from = window->to = from;
 	window->used = 0;
-	window->cleared = 0;
+	window->work = 0;
 }
 
 void window_add(struct window *window, uint64_t offset, uint64_t length,
@@ -68,86 +62,137 @@ void window_chain(const struct window *window, struct copy_digest *chain)
 	}
 }
 
-int window_explain(struct window *window, uint64_t offset, size_t length,
-	const struct copy_digest *expected, struct error *err)
+int window_tick(void *arg, struct error *err)
+{
+	struct window *window = arg;
+
+	if (!atomic_load(&window->stop))
+		return 0;
+	return error_set(err, ERR_CANCELLED, "the copy ends");
+}
+
+static int fetch(struct window *window, const char *role,
+	const struct endpoint *endpoint, unsigned char *buffer, uint64_t offset,
+	size_t length, struct error *err)
+{
+	const struct end_options options = {
+		.one_connection = true,
+		.deadline_s = EXPLAIN_SECONDS,
+		.wait = { .tick = window_tick, .arg = window },
+	};
+	unsigned pending = 0; /* outlives the end */
+	AUTO(end_close) struct end *end = NULL;
+
+	if (end_open(role, endpoint, &options, &end, err) < 0)
+		return -1;
+	return end_fetch(end, buffer, offset, length, &pending, &options.wait, err);
+}
+
+/* What the digest of the source is now. */
+static int compare_with_source(struct window *window, uint64_t offset, size_t length,
+	const unsigned char *data, const struct copy_digest *expected,
+	unsigned char *buffer, struct error *err)
 {
 	struct copy_digest now = { 0 };
 
-	if (side_read(window->source, window->other, offset, length, err) < 0 ||
-		sides_compare(window->other, window->buffer, offset, length, err) < 0)
+	if (fetch(window, "source", window->check->source, buffer, offset, length,
+		    err) < 0 ||
+		sides_compare(buffer, data, offset, length, err) < 0)
 		return -1;
-	if (!chunk_is_zero(window->other, length))
-		digest_of(window->other, length, &now);
-	if (!digest_equal(&now, expected))
-		return error_set(err, ERR_MISMATCH,
-			"source changed while it was copied, at or after offset "
-			"%" PRIu64,
-			offset);
+	if (!chunk_is_zero(buffer, length))
+		digest_of(buffer, length, &now);
 	return error_set(err, ERR_MISMATCH,
-		"target differed from source at or after offset %" PRIu64
-		", and does not when read again",
+		digest_equal(&now, expected)
+			? "target differed from source at or after offset %" PRIu64
+			  ", and does not when read again"
+			: "source changed while it was copied, at or after offset "
+			  "%" PRIu64,
 		offset);
 }
 
-static int check_chunk(
-	struct window *window, const struct chunk *chunk, struct error *err)
+int window_explain(struct window *window, uint64_t offset, size_t length,
+	const unsigned char *data, const struct copy_digest *expected,
+	struct error *err)
 {
-	struct copy_digest digest;
-	size_t length = (size_t)chunk->length;
+	AUTO(free) unsigned char *source = side_buffer();
+	AUTO(free) unsigned char *target = side_buffer();
+	struct error error;
 
-	if (side_read_back(&window->target->side, window->buffer, chunk->offset, length,
-		    err) < 0)
-		return -1;
-	digest_of(window->buffer, length, &digest);
-	if (digest_equal(&digest, &chunk->digest))
-		return 0;
-	return window_explain(window, chunk->offset, length, &chunk->digest, err);
+	if (!source || !target)
+		return error_no_memory(err);
+	if (!data &&
+		fetch(window, "target", window->check->target, target, offset, length,
+			&error) < 0)
+		return error_set(err, ERR_MISMATCH,
+			"target differs from source at or after offset %" PRIu64,
+			offset);
+	return compare_with_source(
+		window, offset, length, data ? data : target, expected, source, err);
 }
 
-/* Where the file system says hole there is nothing to read; all else must be zeroes. */
-static int check_zeroes(
-	struct window *window, uint64_t offset, uint64_t end, struct error *err)
+/* What is no chunk of the window came as zeroes, and what was not reported is a hole. */
+static int expect_holes(struct window *window, uint64_t to, struct error *err)
+{
+	const struct chunk *chunk = &window->chunks[window->next];
+
+	if (window->next < window->used && chunk->offset < to)
+		return window_explain(window, chunk->offset, (size_t)chunk->length,
+			NULL, &chunk->digest, err);
+	return 0;
+}
+
+static int on_chunk(void *arg, uint64_t offset, const unsigned char *data,
+	size_t length, struct error *err)
 {
 	static const struct copy_digest zeroes;
+	struct window *window = arg;
+	const struct chunk *chunk = &window->chunks[window->next];
+	struct copy_digest digest = { 0 };
 
-	while (offset < end && !atomic_load(&window->stop)) {
-		uint64_t data, length;
+	if (expect_holes(window, offset, err) < 0)
+		return -1;
+	if (!chunk_is_zero(data, length))
+		digest_of(data, length, &digest);
+	if (window->next == window->used || chunk->offset != offset)
+		return digest_equal(&digest, &zeroes)
+			? 0
+			: window_explain(window, offset, length, data, &zeroes, err);
+	window->next++;
+	if (chunk->length == length && digest_equal(&digest, &chunk->digest))
+		return 0;
+	return window_explain(window, offset, length, data, &chunk->digest, err);
+}
 
-		if (side_next_data(&window->target->side, offset, end, &data, err) < 0)
-			return -1;
-		if (data == end)
-			return 0;
-		data -= data % SIDE_ALIGNMENT;
-		offset = data > offset ? data : offset;
-		length = end - offset < CHUNK_SIZE ? end - offset : CHUNK_SIZE;
-		if (side_read_back(&window->target->side, window->buffer, offset,
-			    (size_t)length, err) < 0)
-			return -1;
-		if (!chunk_is_zero(window->buffer, (size_t)length))
-			return window_explain(
-				window, offset, (size_t)length, &zeroes, err);
-		offset += length;
-	}
-	return 0;
+static int open_target(struct window *window, struct error *err)
+{
+	struct check *check = window->check;
+	const struct end_options options = {
+		.deadline_s = check->options->deadline_s,
+		.wait = { .tick = window_tick, .arg = window },
+	};
+
+	if (!check->scan && !(check->scan = scan_new()))
+		return error_no_memory(err);
+	return check->end
+		? 0
+		: end_open("target", check->target, &options, &check->end, err);
 }
 
 static int check(struct window *window, struct error *err)
 {
-	uint64_t offset = window->from;
+	const struct end_wait wait = { .tick = window_tick, .arg = window };
+	struct check *check = window->check;
 
-	if (window->target->remote)
+	window->next = 0;
+	if (check->by_host)
 		return window_check_remote(window, err);
-
-	for (size_t i = 0; i < window->used; i++) {
-		const struct chunk *chunk = &window->chunks[i];
-		if (atomic_load(&window->stop))
-			break;
-		if (check_zeroes(window, offset, chunk->offset, err) < 0 ||
-			check_chunk(window, chunk, err) < 0)
-			return -1;
-		offset = chunk->offset + chunk->length;
-	}
-	return check_zeroes(window, offset, window->to, err);
+	if (open_target(window, err) < 0)
+		return -1;
+	check->end->ops->forget(check->end, window->from, window->to);
+	if (scan_run(check->scan, check->end, window->from, window->to, &wait, on_chunk,
+		    window, err) < 0)
+		return -1;
+	return expect_holes(window, window->to, err);
 }
 
 static void *check_thread(void *arg)
@@ -157,7 +202,7 @@ static void *check_thread(void *arg)
 	window->answer = check(window, &window->error);
 	pthread_mutex_lock(&window->mutex);
 	window->finished = true;
-	eventfd_write(window->wake, 1);
+	eventfd_write(window->check->wake, 1);
 	pthread_mutex_unlock(&window->mutex);
 	return NULL;
 }

@@ -17,8 +17,8 @@
 #include "common/auto.h"
 #include "common/error.h"
 #include "copy/digest.h"
-#include "copy/side.h"
-#include "copy/target.h"
+#include "copy/end.h"
+#include "copy/scan.h"
 
 struct chunk {
 	uint64_t offset;
@@ -30,16 +30,13 @@ struct window {
 	uint64_t from, to; /* the range */
 	struct chunk *chunks; /* those that are not all zeroes, in order */
 	size_t used, room;
-	uint64_t cleared; /* bytes of zeroes that were no hole of the target before */
+	uint64_t work; /* bytes to be flushed and read back, about */
 	unsigned pending; /* requests to the target that are under way */
 
 	/* Reading back. */
-	const struct side *source;
-	const struct target *target;
-	const struct copy_options *options;
-	int wake; /* an eventfd for the thread's end, borrowed */
-	void *buffer; /* of the target */
-	void *other; /* of the source, to find the byte */
+	struct check *check;
+	uint64_t checked; /* all before it is equal */
+	size_t next; /* chunk to be read back next */
 	pthread_t thread;
 	bool running;
 	atomic_bool stop; /* the thread shall give up */
@@ -49,10 +46,20 @@ struct window {
 	struct error error;
 };
 
-/* All is borrowed. */
-int window_init(struct window *window, size_t room, const struct side *source,
-	const struct target *target, const struct copy_options *options, int wake,
-	struct error *err);
+/* How a copy is checked, for all of its windows; one at a time. */
+struct check {
+	const struct endpoint *source, *target; /* borrowed */
+	const char *target_name;
+	const struct copy_options *options;
+	bool by_host; /* the target's host reads back and answers with digests */
+	int wake; /* an eventfd for the thread's end, borrowed */
+	struct scan *scan;
+	struct end *end; /* the target, for reading; opened when it is needed */
+};
+
+/* check is borrowed. */
+int window_init(
+	struct window *window, size_t room, struct check *check, struct error *err);
 /* Waits for the thread. */
 void window_clear(struct window *window);
 DEFINE_AUTO(struct window *, window_clear)
@@ -71,10 +78,14 @@ int window_check_start(struct window *window, struct error *err);
  * why it could not be read. wake becomes readable when it is done. */
 int window_check_done(struct window *window, struct error *err);
 
-/* For the thread: the bytes at offset, in window->buffer, are not those with the expected
- * digest. Says which one differs, with a fresh look at the source. */
+/* For the thread: the length bytes at offset, data (NULL: to be read from the target), are
+ * not those with the expected digest. Says which one differs, with a fresh look at the
+ * source. */
 int window_explain(struct window *window, uint64_t offset, size_t length,
-	const struct copy_digest *expected, struct error *err);
+	const unsigned char *data, const struct copy_digest *expected,
+	struct error *err);
+/* For the thread: -1 when it shall give up. */
+int window_tick(void *window, struct error *err);
 /* For the thread: ask the target's host. */
 int window_check_remote(struct window *window, struct error *err);
 

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "copy/file_io.h"
+
+#define THREADS_MAX 8
+
+struct list {
+	struct file_request *first, **last;
+};
+
+struct pool {
+	const struct side *side;
+	unsigned most, running, idle;
+	pthread_t threads[THREADS_MAX];
+	int wake; /* eventfd: something ended */
+	pthread_mutex_t mutex; /* for all below, and idle */
+	pthread_cond_t changed;
+	struct list waiting, ended;
+	bool stop;
+};
+
+static void list_init(struct list *list)
+{
+	list->first = NULL;
+	list->last = &list->first;
+}
+
+static void list_add(struct list *list, struct file_request *request)
+{
+	request->next = NULL;
+	*list->last = request;
+	list->last = &request->next;
+}
+
+static struct file_request *list_take(struct list *list)
+{
+	struct file_request *request = list->first;
+
+	if (!request)
+		return NULL;
+	list->first = request->next;
+	if (!list->first)
+		list->last = &list->first;
+	return request;
+}
+
+int pool_open(
+	const struct side *side, unsigned threads, struct pool **out, struct error *err)
+{
+	AUTO(free) struct pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool)
+		return error_no_memory(err);
+	pool->side = side;
+	pool->most = threads < THREADS_MAX ? threads : THREADS_MAX;
+	pool->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (pool->wake < 0)
+		return error_set_errno(err, ERR_INTERNAL, "cannot make an eventfd");
+	pthread_mutex_init(&pool->mutex, NULL);
+	pthread_cond_init(&pool->changed, NULL);
+	list_init(&pool->waiting);
+	list_init(&pool->ended);
+	*out = steal(pool);
+	return 0;
+}
+
+void pool_close(struct pool *pool)
+{
+	pthread_mutex_lock(&pool->mutex);
+	pool->stop = true;
+	pthread_cond_broadcast(&pool->changed);
+	pthread_mutex_unlock(&pool->mutex);
+	for (unsigned i = 0; i < pool->running; i++)
+		pthread_join(pool->threads[i], NULL);
+	pthread_mutex_destroy(&pool->mutex);
+	pthread_cond_destroy(&pool->changed);
+	close(pool->wake);
+	free(pool);
+}
+
+/* With the mutex held; NULL: the pool ends. */
+static struct file_request *next_waiting(struct pool *pool)
+{
+	struct file_request *request = NULL;
+
+	pool->idle++;
+	while (!pool->stop && !(request = list_take(&pool->waiting)))
+		pthread_cond_wait(&pool->changed, &pool->mutex);
+	pool->idle--;
+	return request;
+}
+
+static void *work(void *arg)
+{
+	struct pool *pool = arg;
+	struct file_request *request;
+
+	pthread_mutex_lock(&pool->mutex);
+	while ((request = next_waiting(pool))) {
+		pthread_mutex_unlock(&pool->mutex);
+		request->answer =
+			file_request_perform(pool->side, request, &request->error);
+		pthread_mutex_lock(&pool->mutex);
+		list_add(&pool->ended, request);
+		eventfd_write(pool->wake, 1);
+	}
+	pthread_mutex_unlock(&pool->mutex);
+	return NULL;
+}
+
+int pool_start(struct pool *pool, struct file_request *request, struct error *err)
+{
+	bool more;
+
+	pthread_mutex_lock(&pool->mutex);
+	list_add(&pool->waiting, request);
+	more = pool->idle == 0 && pool->running < pool->most;
+	pthread_cond_signal(&pool->changed);
+	pthread_mutex_unlock(&pool->mutex);
+	if (!more)
+		return 0;
+	errno = pthread_create(&pool->threads[pool->running], NULL, work, pool);
+	if (errno == 0)
+		pool->running++;
+	else if (pool->running == 0)
+		return error_set_errno(err, ERR_INTERNAL, "cannot start a thread");
+	return 0;
+}
+
+void pool_prepare(struct pool *pool, struct pollfd *fd)
+{
+	*fd = (struct pollfd) { .fd = pool->wake, .events = POLLIN };
+}
+
+struct file_request *pool_next(struct pool *pool)
+{
+	struct file_request *request;
+	eventfd_t count;
+
+	pthread_mutex_lock(&pool->mutex);
+	request = list_take(&pool->ended);
+	if (!request)
+		eventfd_read(pool->wake, &count);
+	pthread_mutex_unlock(&pool->mutex);
+	return request;
+}

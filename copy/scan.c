@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "copy/scan.h"
+
+#include <stdlib.h>
+
+#include "copy/slot.h"
+
+#define SLOTS 4 /* more brought nothing */
+
+struct scan {
+	struct end *end;
+	const struct end_wait *wait;
+	uint64_t next, to; /* reading began before next */
+	struct slot slots[SLOTS];
+	unsigned first, used; /* of slots, in the order of their offsets */
+};
+
+static int pause_for_io(void *arg, struct error *err)
+{
+	struct scan *scan = arg;
+	const struct end_wait *wait = scan->wait;
+
+	if (wait->tick && wait->tick(wait->arg, err) < 0)
+		return -1;
+	return end_poll(scan->end, NULL, -1, 0.25, err);
+}
+
+static int read_more(struct scan *scan, struct error *err)
+{
+	while (scan->next < scan->to && scan->used < SLOTS) {
+		struct slot *slot = &scan->slots[(scan->first + scan->used) % SLOTS];
+		struct end *end = scan->end;
+		uint64_t data, hole, rest;
+
+		if (end->ops->extent(end, scan->next, scan->to, &data, &hole, err) < 0)
+			return -1;
+		if (data >= scan->to) {
+			scan->next = scan->to;
+			break;
+		}
+		data -= data % CHUNK_SIZE;
+		rest = scan->to - data;
+		scan->used++;
+		if (slot_read(slot, end, data,
+			    (size_t)(rest < CHUNK_SIZE ? rest : CHUNK_SIZE),
+			    pause_for_io, scan, err) < 0)
+			return -1;
+		scan->next = data + slot->length;
+	}
+	return 0;
+}
+
+struct scan *scan_new(void)
+{
+	return calloc(1, sizeof(struct scan));
+}
+
+void scan_free(struct scan *scan)
+{
+	for (unsigned i = 0; scan && i < SLOTS; i++)
+		free(scan->slots[i].data);
+	free(scan);
+}
+
+int scan_run(struct scan *scan, struct end *end, uint64_t from, uint64_t to,
+	const struct end_wait *wait, scan_chunk *on_chunk, void *arg, struct error *err)
+{
+	scan->end = end;
+	scan->wait = wait;
+	scan->next = from;
+	scan->to = to;
+	for (;;) {
+		struct slot *slot = &scan->slots[scan->first];
+
+		if (read_more(scan, err) < 0)
+			return -1;
+		if (scan->used == 0)
+			return 0;
+		while (slot->pending > 0)
+			if (pause_for_io(scan, err) < 0)
+				return -1;
+		/* Has the others sent too. */
+		if (end_poll(end, NULL, -1, 0, err) < 0 ||
+			on_chunk(arg, slot->offset, slot->data, slot->length, err) < 0)
+			return -1;
+		scan->first = (scan->first + 1) % SLOTS;
+		scan->used--;
+	}
+}

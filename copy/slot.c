@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "copy/slot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "copy/side.h"
+
+/* As extents have it; too many small ones become one. */
+static int find_parts(struct slot *slot, struct end *source, struct error *err)
+{
+	const uint64_t end = slot->offset + slot->length;
+	uint64_t at = slot->offset, data, hole;
+
+	slot->part_count = 0;
+	while (at < end) {
+		struct part *last = slot->part_count > 0
+			? &slot->parts[slot->part_count - 1]
+			: NULL;
+		size_t from, to;
+
+		if (source->ops->extent(source, at, end, &data, &hole, err) < 0)
+			return -1;
+		if (data >= end)
+			break;
+		at = hole > data ? hole : end;
+		from = (size_t)(data - slot->offset) & ~(size_t)(END_ALIGNMENT - 1);
+		to = (size_t)(at - slot->offset + END_ALIGNMENT - 1) &
+			~(size_t)(END_ALIGNMENT - 1);
+		to = to < slot->length ? to : slot->length;
+		if (last && (from <= last->to || slot->part_count == SLOT_PARTS))
+			last->to = to;
+		else
+			slot->parts[slot->part_count++] =
+				(struct part) { .from = from, .to = to };
+	}
+	return 0;
+}
+
+static void clear_rest(struct slot *slot)
+{
+	size_t at = 0;
+
+	for (unsigned i = 0; i < slot->part_count; i++) {
+		memset(slot->data + at, 0, slot->parts[i].from - at);
+		at = slot->parts[i].to;
+	}
+	memset(slot->data + at, 0, slot->length - at);
+}
+
+static int read_part(struct slot *slot, struct end *source, const struct part *part,
+	slot_wait *wait, void *arg, struct error *err)
+{
+	for (size_t at = part->from, length; at < part->to; at += length) {
+		length = part->to - at;
+		length = length < source->transfer_bytes ? length
+							 : source->transfer_bytes;
+		while (!source->ops->has_room(source))
+			if (wait(arg, err) < 0)
+				return -1;
+		if (source->ops->read(source, slot->data + at, slot->offset + at,
+			    length, &slot->pending, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int slot_read(struct slot *slot, struct end *source, uint64_t offset, size_t length,
+	slot_wait *wait, void *arg, struct error *err)
+{
+	if (!slot->data && !(slot->data = side_buffer()))
+		return error_no_memory(err);
+	slot->busy = true;
+	slot->offset = offset;
+	slot->length = length;
+	if (find_parts(slot, source, err) < 0)
+		return -1;
+	clear_rest(slot);
+	for (unsigned i = 0; i < slot->part_count; i++)
+		if (read_part(slot, source, &slot->parts[i], wait, arg, err) < 0)
+			return -1;
+	return 0;
+}
+
+bool slot_is_zero(const struct slot *slot)
+{
+	for (unsigned i = 0; i < slot->part_count; i++) {
+		const struct part *part = &slot->parts[i];
+
+		if (!chunk_is_zero(slot->data + part->from, part->to - part->from))
+			return false;
+	}
+	return true;
+}
+
+static bool block_is_zero(const struct slot *slot, size_t at, size_t end)
+{
+	size_t rest = end - at;
+
+	return grain_is_zero(
+		slot->data + at, rest < END_ALIGNMENT ? rest : END_ALIGNMENT);
+}
+
+void slot_run(
+	const struct slot *slot, size_t from, size_t end, struct part *run, bool *zero)
+{
+	size_t at = from;
+
+	*zero = block_is_zero(slot, at, end);
+	do
+		at += END_ALIGNMENT;
+	while (at < end && block_is_zero(slot, at, end) == *zero);
+	*run = (struct part) { .from = from, .to = at < end ? at : end };
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slot.h - a chunk in memory: where it is data it is read, the rest is zeroes. */
+#ifndef COPY_SLOT_H
+#define COPY_SLOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "copy/digest.h"
+#include "copy/end.h"
+
+#define SLOT_PARTS 32
+
+/* A piece of a chunk, in bytes from its beginning; from is a multiple of END_ALIGNMENT,
+ * to as well or the chunk's length. */
+struct part {
+	size_t from, to;
+};
+
+struct slot {
+	unsigned char *data; /* CHUNK_SIZE bytes, aligned; NULL: not needed so far */
+	unsigned pending; /* requests that borrow it */
+	bool busy; /* from reading until all is written */
+	uint64_t offset; /* of the chunk */
+	size_t length;
+	struct part parts[SLOT_PARTS]; /* that may hold data, in order */
+	unsigned part_count;
+};
+
+/* Wait for the end to make room: -1 gives up. */
+typedef int slot_wait(void *arg, struct error *err);
+
+/* Begin to read the chunk at offset; it has been read when pending is 0. */
+int slot_read(struct slot *slot, struct end *source, uint64_t offset, size_t length,
+	slot_wait *wait, void *arg, struct error *err);
+
+bool slot_is_zero(const struct slot *slot);
+
+/* The run of blocks from part->from, up to end, that are all zeroes or all not. */
+void slot_run(
+	const struct slot *slot, size_t from, size_t end, struct part *run, bool *zero);
+
+#endif
