@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 unit_tests_of_copy = \
 	tests/unit/test_copy \
+	tests/unit/test_checkpoint_file \
 	tests/unit/test_backend \
 	tests/unit/test_file_driver
 check_PROGRAMS += $(unit_tests_of_copy)
@@ -13,6 +14,9 @@ integration_tests += tests/integration/test_copy_nbd
 tests_unit_test_copy_SOURCES = tests/unit/test_copy.c tests/unit/test_copy.h \
 	tests/unit/scratch.h
 tests_unit_test_copy_LDADD = $(COPY_LIBS) $(UNIT_LIBS)
+tests_unit_test_checkpoint_file_SOURCES = tests/unit/test_checkpoint_file.c \
+	tests/unit/scratch.h
+tests_unit_test_checkpoint_file_LDADD = copy/libcommand.a $(COPY_LIBS) $(UNIT_LIBS)
 tests_unit_test_backend_SOURCES = tests/unit/test_backend.c tests/unit/scratch.h
 tests_unit_test_backend_LDADD = $(BACKEND_TEST_LIBS)
 tests_unit_test_file_driver_SOURCES = tests/unit/test_file_driver.c tests/unit/scratch.h
@@ -20,3 +24,8 @@ tests_unit_test_file_driver_LDADD = $(BACKEND_TEST_LIBS)
 tests_integration_test_copy_nbd_SOURCES = tests/integration/test_copy_nbd.c \
 	tests/unit/test_copy.h tests/unit/scratch.h
 tests_integration_test_copy_nbd_LDADD = $(COPY_LIBS) $(UNIT_LIBS)
+
+# The command.
+EXTRA_DIST += \
+	tests/copy/conftest.py \
+	tests/fuzz/fuzz_checkpoint.c
