@@ -5,8 +5,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
+#include "copy/cipher.h"
 #include "copy/control_fd.h"
 #include "copy/job.h"
 #include "copy/summary.h"
@@ -144,6 +146,19 @@ static int copy(const struct command *command)
 	return failed ? exit_status(&err) : EXIT_DONE;
 }
 
+static bool is_tls(const struct endpoint *end)
+{
+	return strncmp(end->uri, "nbds", 4) == 0;
+}
+
+/* GnuTLS has read its environment already, so it is told by beginning once more. */
+static void prefer_fast_cipher(const struct command *command, char **argv)
+{
+	if ((is_tls(&command->source) || is_tls(&command->target)) &&
+		cipher_prefer_fast())
+		execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv)
 {
 	struct command command;
@@ -158,7 +173,9 @@ int main(int argc, char **argv)
 		command_help(stdout);
 	else if (command.version)
 		puts("drover-copy " PACKAGE_VERSION);
-	else
+	else {
+		prefer_fast_cipher(&command, argv);
 		return copy(&command);
+	}
 	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }

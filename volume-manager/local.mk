@@ -7,7 +7,6 @@ noinst_LIBRARIES += volume-manager/libmanager.a volume-manager/libwork.a
 
 volume_manager_libmanager_a_SOURCES = \
 	volume-manager/children.c \
-	volume-manager/cipher.c volume-manager/cipher.h \
 	volume-manager/forward.c \
 	volume-manager/locks.c \
 	volume-manager/manager.c volume-manager/manager.h \
@@ -29,7 +28,7 @@ volume_manager_libwork_a_SOURCES = \
 
 volume_manager_drover_volume_manager_SOURCES = volume-manager/main.c
 volume_manager_drover_volume_manager_LDADD = volume-manager/libmanager.a \
-	volume-manager/libbackend.a $(COMMON_LIBS)
+	volume-manager/libbackend.a copy/libcopy.a $(COMMON_LIBS)
 
 volume_manager_drover_worker_SOURCES = volume-manager/worker.c \
 	volume-manager/process.c

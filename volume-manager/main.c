@@ -4,7 +4,7 @@
 
 #include "common/log.h"
 #include "common/program.h"
-#include "volume-manager/cipher.h"
+#include "copy/cipher.h"
 #include "volume-manager/manager.h"
 
 int main(int argc, char **argv)

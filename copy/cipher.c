@@ -4,7 +4,7 @@
  * AES-128-GCM, which is nine times as fast where the processor has AES. Neither program has
  * an option, so GnuTLS is told by its environment. Both ends know AES, and one that does not
  * offer ChaCha20 is enough. */
-#include "volume-manager/cipher.h"
+#include "copy/cipher.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,18 +67,18 @@ static int make_file(void)
 	return fcntl(file, F_DUPFD, FIRST_FD);
 }
 
-void cipher_prefer_fast(void)
+bool cipher_prefer_fast(void)
 {
 	char path[40];
 	int fd;
 
 	if (!has_aes() || host_has_its_own())
-		return;
+		return false;
 	fd = make_file();
 	if (fd < 0) {
 		log_warning("GnuTLS chooses the cipher: %s", strerror(errno));
-		return;
+		return false;
 	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	setenv(VARIABLE, path, 1);
+	return setenv(VARIABLE, path, 1) == 0;
 }
