@@ -2,31 +2,15 @@
 """What our copies are compared with: nbdcopy, of the same file, into a new file. Between
 hosts it writes to an nbdkit with TLS and a pre-shared key, as Drover's workers do."""
 import os
-import re
 import subprocess
 import time
 
 import processes
+from measure import cpu_of, forget, version_of
 
 USER = "drover"
 # What a worker tells nbdkit's TLS library where the processor has AES.
 FAST_CIPHER = "[overrides]\ntls-disabled-cipher = chacha20-poly1305\n"
-
-
-def forget(path):
-    """Out of the page cache, so that whoever copies the file reads the disk."""
-    with open(path, "rb") as f:
-        os.fsync(f.fileno())
-        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def cpu_of(pid):
-    """Seconds of processor that a process took, and those of its children that ended."""
-    with open(f"/proc/{pid}/stat", "rb") as f:
-        fields = f.read().rpartition(b")")[2].split()
-    own, children = sum(map(int, fields[11:13])), sum(map(int, fields[13:15]))
-    tick = os.sysconf("SC_CLK_TCK")
-    return own / tick, children / tick
 
 
 def _run(argv):
@@ -91,9 +75,4 @@ class Peer:
 
 def versions():
     """The programs that it was compared with."""
-    found = []
-    for program in ("nbdcopy", "nbdkit"):
-        text = subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True,
-                              check=True).stdout
-        found.append(f"{program} {re.search(r'[0-9][0-9.]*', text).group()}")
-    return found
+    return [f"{program} {version_of(program)}" for program in ("nbdcopy", "nbdkit")]
