@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by check, demo and bench/migration: what must be installed.
+# Sourced by check, demo and what is in bench: what must be installed.
 
 build_packages="autoconf automake gcc libc6-dev make pkg-config librabbitmq-dev
-	libjson-c-dev libpq-dev uuid-dev libev-dev libxxhash-dev libnbd-dev"
+	libjson-c-dev libpq-dev uuid-dev libev-dev libxxhash-dev libnbd-dev
+	liburing-dev"
 server_packages="postgresql-15 rabbitmq-server python3 python3-psycopg2 nbdkit libnbd-bin
 	gnutls-bin e2fsprogs"
 test_packages="clang clang-format git openssl libcmocka-dev python3-pytest python3-pika
 	python3-libnbd python3-oslo.messaging python3-oslo.config cinder-common qemu-utils
 	xfsprogs iproute2 nftables"
+bench_packages="fio qemu-utils xfsprogs"
 
 # need_packages NAME...: install what is missing as root, otherwise say it and fail.
 need_packages() {
