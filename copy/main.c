@@ -94,7 +94,7 @@ static void tell_failure(struct bar *bar, const struct error *err)
 	int number = atomic_load(&caught);
 
 	if (err->code == ERR_CANCELLED)
-		bar_message(bar, "%s%s at offset %" PRIu64, err->text,
+		bar_message(bar, "cancelled%s at offset %" PRIu64,
 			number == SIGINT            ? " by SIGINT"
 				: number == SIGTERM ? " by SIGTERM"
 						    : "",

@@ -28,4 +28,7 @@ tests_integration_test_copy_nbd_LDADD = $(COPY_LIBS) $(UNIT_LIBS)
 # The command.
 EXTRA_DIST += \
 	tests/copy/conftest.py \
+	tests/copy/test_command.py \
+	tests/copy/test_resume.py \
+	tests/copy/test_running.py \
 	tests/fuzz/fuzz_checkpoint.c
