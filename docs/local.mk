@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 dist_man_MANS += \
 	docs/drover.1 \
+	docs/drover-copy.1 \
 	docs/drover.conf.5 \
 	docs/drover-scheduler.8 \
 	docs/drover-volume-manager.8
