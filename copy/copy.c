@@ -8,6 +8,7 @@
 #include "common/auto.h"
 #include "common/fault.h"
 #include "common/text.h"
+#include "copy/carry.h"
 #include "copy/digest.h"
 #include "copy/end.h"
 #include "copy/pace.h"
@@ -39,6 +40,8 @@ struct copy {
 	uint64_t next; /* reading began before */
 	struct slot slots[SLOTS];
 	unsigned slot_count;
+	bool carried; /* chunks are read and written by threads, one by one */
+	struct carry carries[SLOTS];
 	struct slot *queue[SLOTS]; /* being read, in the order of their offsets */
 	unsigned queued;
 	struct check check;
@@ -187,7 +190,7 @@ static int copy_wait(void *arg, double seconds, struct error *err)
 
 	if (end_poll(copy->target, copy->source, copy->wake, seconds, err) < 0)
 		return -1;
-	if (copy->stage == STAGE_CHECKING)
+	if (seconds > 0)
 		eventfd_read(copy->wake, &count);
 	if (advance_behind(copy, err) < 0)
 		return -1;
@@ -278,34 +281,64 @@ static int clear_range(
 	return 0;
 }
 
-static int write_range(struct copy *copy, struct slot *slot, const struct part *range,
-	struct error *err)
+struct writing {
+	struct copy *copy;
+	struct slot *slot;
+};
+
+static int write_range(void *arg, const unsigned char *data, uint64_t offset,
+	size_t length, struct error *err)
 {
+	const struct writing *writing = arg;
+	struct copy *copy = writing->copy;
 	struct end *target = copy->target;
-	size_t length = range->to - range->from;
 
 	copy->progress.copied += length;
-	for (size_t at = range->from, part; at < range->to; at += part) {
-		part = range->to - at;
+	for (size_t at = 0, part; at < length; at += part) {
+		part = length - at;
 		part = part < target->transfer_bytes ? part : target->transfer_bytes;
 		if (await_room(copy, err) < 0 ||
-			target->ops->write(target, slot->data + at, slot->offset + at,
-				part, &slot->pending, &copy->current->pending, err) < 0)
+			target->ops->write(target, data + at, offset + at, part,
+				&writing->slot->pending, &copy->current->pending,
+				err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-/* Does the target read as zeroes there already? */
-static int is_hole(
-	struct copy *copy, uint64_t from, uint64_t to, bool *out, struct error *err)
+static int is_hole(void *arg, uint64_t from, uint64_t to, bool *out, struct error *err)
 {
-	struct end *target = copy->target;
+	const struct writing *writing = arg;
+	struct end *target = writing->copy->target;
 	uint64_t data, hole;
 
 	if (target->ops->extent(target, from, to, &data, &hole, err) < 0)
 		return -1;
 	*out = data >= to;
+	return 0;
+}
+
+static int clear_zeroes(void *arg, uint64_t offset, uint64_t length, struct error *err)
+{
+	const struct writing *writing = arg;
+
+	return clear_range(writing->copy, offset, length, err);
+}
+
+static int write_slot(struct copy *copy, struct slot *slot, struct error *err)
+{
+	struct writing writing = { .copy = copy, .slot = slot };
+	struct slot_target to = {
+		.block = copy->target->block,
+		.is_hole = is_hole,
+		.write = write_range,
+		.clear = clear_zeroes,
+		.arg = &writing,
+	};
+
+	if (slot_write(slot, 0, slot->length, &to, err) < 0)
+		return -1;
+	copy->progress.skipped += to.skipped;
 	return 0;
 }
 
@@ -341,69 +374,31 @@ static int copy_all_zeroes(struct copy *copy, uint64_t until, struct error *err)
 	return 0;
 }
 
-/* Is it worth a request of its own to skip these zeroes, rather than to write them? */
-static int may_skip(struct copy *copy, const struct slot *slot,
-	const struct part *zeroes, bool *skip, bool *clear, struct error *err)
-{
-	const uint64_t offset = slot->offset;
-	const size_t length = zeroes->to - zeroes->from;
-	const uint64_t block = copy->target->block;
-
-	*skip = *clear = false;
-	if ((offset + zeroes->from) % block != 0 || (offset + zeroes->to) % block != 0)
-		return 0;
-	if (is_hole(copy, offset + zeroes->from, offset + zeroes->to, skip, err) < 0)
-		return -1;
-	*clear = !*skip && length >= GRAIN_SIZE;
-	return 0;
-}
-
-/* Writes what is not zero; between two such ranges zeroes are skipped, cleared or written. */
-static int write_slot(struct copy *copy, struct slot *slot, struct error *err)
-{
-	struct part range = { 0, 0 }, run;
-	bool zero, skip, clear;
-
-	for (size_t at = 0; at < slot->length; at = run.to) {
-		slot_run(slot, at, slot->length, &run, &zero);
-		if (!zero) {
-			range.to = run.to;
-			continue;
-		}
-		if (may_skip(copy, slot, &run, &skip, &clear, err) < 0)
-			return -1;
-		if (!skip && !clear) {
-			range.to = run.to;
-			continue;
-		}
-		if (range.to > range.from && write_range(copy, slot, &range, err) < 0)
-			return -1;
-		if (clear &&
-			clear_range(copy, slot->offset + run.from, run.to - run.from,
-				err) < 0)
-			return -1;
-		if (skip)
-			copy->progress.skipped += run.to - run.from;
-		range = (struct part) { .from = run.to, .to = run.to };
-	}
-	return range.to > range.from ? write_range(copy, slot, &range, err) : 0;
-}
-
+/* In this thread, which is not the one that knows the bytes best when they were carried. */
 static int copy_slot(struct copy *copy, struct slot *slot, struct error *err)
 {
-	uint64_t end = slot->offset + slot->length;
+	const struct carry *carry =
+		copy->carried ? &copy->carries[slot - copy->slots] : NULL;
+	const uint64_t end = slot->offset + slot->length;
 	struct copy_digest digest;
 
-	if (slot_is_zero(slot))
+	if (carry ? carry->zero : slot_is_zero(slot))
 		return copy_all_zeroes(copy, end, err);
-	if (copy_all_zeroes(copy, slot->offset, err) < 0)
+	if (copy_all_zeroes(copy, slot->offset, err) < 0 ||
+		fault_point("copy.chunk", err) < 0)
 		return -1;
 	if (copy->verified) {
-		digest_of(slot->data, slot->length, &digest);
-		window_add(copy->current, slot->offset, slot->length, &digest);
+		if (!carry)
+			digest_of(slot->data, slot->length, &digest);
+		window_add(copy->current, slot->offset, slot->length,
+			carry ? &carry->digest : &digest);
 	}
-	if (fault_point("copy.chunk", err) < 0 || write_slot(copy, slot, err) < 0)
+	if (carry) {
+		copy->progress.copied += carry->copied;
+		copy->progress.skipped += carry->skipped;
+	} else if (write_slot(copy, slot, err) < 0) {
 		return -1;
+	}
 	copy->current->work += CHUNK_SIZE;
 	return advance(copy, end, err);
 }
@@ -426,6 +421,23 @@ static struct slot *free_slot(struct copy *copy)
 	return NULL;
 }
 
+static int carry_slot(struct copy *copy, struct slot *slot, uint64_t offset,
+	size_t length, struct error *err)
+{
+	struct end *source = copy->source;
+	struct carry *carry = &copy->carries[slot - copy->slots];
+
+	*carry = (struct carry) {
+		.slot = slot,
+		.source = source->side,
+		.target = copy->target->side,
+		.digested = copy->verified,
+	};
+	if (slot_begin(slot, source, offset, length, err) < 0)
+		return -1;
+	return source->ops->call(source, carry_run, carry, &slot->pending, err);
+}
+
 /* Begin to read the next chunk that may hold data; false: there is no more. */
 static int read_next(struct copy *copy, struct slot *slot, struct error *err)
 {
@@ -446,6 +458,8 @@ static int read_next(struct copy *copy, struct slot *slot, struct error *err)
 		return -1;
 	copy->next = data + length;
 	copy->queue[copy->queued++] = slot;
+	if (copy->carried)
+		return carry_slot(copy, slot, data, length, err);
 	return slot_read(slot, source, data, length, wait_a_bit, copy, err);
 }
 
@@ -591,6 +605,7 @@ static int open_ends(struct copy *copy, const struct endpoint *source,
 	buffers = copy->source->buffers < copy->target->buffers ? copy->source->buffers
 								: copy->target->buffers;
 	copy->slot_count = buffers < SLOTS ? buffers : SLOTS;
+	copy->carried = copy->source->threads && copy->target->threads;
 	return 0;
 }
 

@@ -49,6 +49,9 @@ struct end_ops {
 	/* Read the range from the storage from now on, not from a cache of this host. It is
 	 * durable. */
 	void (*forget)(struct end *end, uint64_t from, uint64_t to);
+	/* With threads: have one of them run it. */
+	int (*call)(struct end *end, int (*run)(void *arg, struct error *err),
+		void *arg, unsigned *a, struct error *err);
 	/* Fill fds with what it waits for; how many. Sends what was started. */
 	unsigned (*prepare)(struct end *end, struct pollfd *fds);
 	/* After poll(2). */
@@ -64,6 +67,7 @@ struct end {
 	uint64_t block; /* offsets and lengths are multiples of it, at most 64 KiB */
 	size_t transfer_bytes;
 	uint64_t zero_bytes;
+	bool threads; /* its calls block, and run in threads */
 	bool clears_cheaply; /* zeroing is no work as writing is */
 	unsigned buffers; /* of CHUNK_SIZE that keep it busy */
 	const struct side *side; /* a path; NULL otherwise */

@@ -69,6 +69,8 @@ int file_request_perform(
 			side, request->buffer, request->offset, request->length, err);
 	case FILE_FLUSH:
 		return side_flush(side, err);
+	case FILE_CALL:
+		return request->run(request->arg, err);
 	}
 	return error_set(err, ERR_INTERNAL, "no such request");
 }
@@ -156,6 +158,15 @@ static int path_flush(struct end *end, uint64_t offset, unsigned *a, struct erro
 	return start(of(end), &request, a, NULL, err);
 }
 
+static int path_call(struct end *end, int (*run)(void *arg, struct error *err),
+	void *arg, unsigned *a, struct error *err)
+{
+	const struct file_request request = { .op = FILE_CALL, .run = run, .arg = arg };
+
+	assert(end->threads);
+	return start(of(end), &request, a, NULL, err);
+}
+
 static int path_extent(struct end *end, uint64_t offset, uint64_t limit, uint64_t *data,
 	uint64_t *hole, struct error *err)
 {
@@ -202,8 +213,9 @@ static int path_serve(
 	struct end_path *path = of(end);
 	struct file_request *request;
 
-	(void)fds;
 	(void)count;
+	if (path->pool && fds->revents)
+		pool_seen(path->pool);
 	while (path->used > 0) {
 		request = path->ring ? ring_next(path->ring) : pool_next(path->pool);
 		if (!request)
@@ -225,6 +237,7 @@ static const struct end_ops ops = {
 	.zero = path_zero,
 	.flush = path_flush,
 	.extent = path_extent,
+	.call = path_call,
 	.forget = path_forget,
 	.prepare = path_prepare,
 	.serve = path_serve,
@@ -248,6 +261,7 @@ static int choose_io(struct end_path *path, struct error *err)
 	if (direct && !path->endpoint->no_uring &&
 		ring_open(&path->side, &path->ring, err) < 0)
 		return -1;
+	path->end.threads = !path->ring;
 	return path->ring
 		? 0
 		: pool_open(&path->side, direct ? DIRECT_THREADS : CACHE_THREADS,

@@ -16,13 +16,15 @@
 #include "common/error.h"
 #include "copy/side.h"
 
-enum file_op { FILE_READ, FILE_WRITE, FILE_FLUSH };
+enum file_op { FILE_READ, FILE_WRITE, FILE_FLUSH, FILE_CALL };
 
 struct file_request {
 	enum file_op op;
 	void *buffer;
 	uint64_t offset;
 	size_t length;
+	int (*run)(void *arg, struct error *err); /* FILE_CALL */
+	void *arg;
 	unsigned *pending[2]; /* counted down when it ended, or NULL */
 	struct file_request *next; /* of a list */
 	int answer; /* of a thread */
@@ -54,6 +56,8 @@ int pool_open(const struct side *side, unsigned threads, struct pool **out,
 void pool_close(struct pool *pool);
 int pool_start(struct pool *pool, struct file_request *request, struct error *err);
 void pool_prepare(struct pool *pool, struct pollfd *fd);
+/* The descriptor was readable: before pool_next(), until that answers NULL. */
+void pool_seen(struct pool *pool);
 struct file_request *pool_next(struct pool *pool);
 
 #endif

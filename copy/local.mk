@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += copy/libcopy.a
 copy_libcopy_a_SOURCES = \
+	copy/carry.c copy/carry.h \
 	copy/cipher.c copy/cipher.h \
 	copy/copy.c copy/copy.h \
 	copy/digest.c copy/digest.h \

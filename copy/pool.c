@@ -137,15 +137,19 @@ void pool_prepare(struct pool *pool, struct pollfd *fd)
 	*fd = (struct pollfd) { .fd = pool->wake, .events = POLLIN };
 }
 
+void pool_seen(struct pool *pool)
+{
+	eventfd_t count;
+
+	eventfd_read(pool->wake, &count);
+}
+
 struct file_request *pool_next(struct pool *pool)
 {
 	struct file_request *request;
-	eventfd_t count;
 
 	pthread_mutex_lock(&pool->mutex);
 	request = list_take(&pool->ended);
-	if (!request)
-		eventfd_read(pool->wake, &count);
 	pthread_mutex_unlock(&pool->mutex);
 	return request;
 }

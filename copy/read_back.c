@@ -35,14 +35,14 @@ static int check_range(const struct end *end, uint64_t from, uint64_t to, size_t
 }
 
 static int on_chunk(void *arg, uint64_t offset, const unsigned char *data,
-	size_t length, struct error *err)
+	size_t length, const struct copy_digest *digest, struct error *err)
 {
 	const struct answer *answer = arg;
 
+	(void)data;
+	(void)length;
 	(void)err;
-	if (!chunk_is_zero(data, length))
-		digest_of(data, length,
-			&answer->digests[(offset - answer->from) / CHUNK_SIZE]);
+	answer->digests[(offset - answer->from) / CHUNK_SIZE] = *digest;
 	return 0;
 }
 

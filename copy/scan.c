@@ -3,15 +3,24 @@
 
 #include <stdlib.h>
 
+#include "copy/side.h"
 #include "copy/slot.h"
 
 #define SLOTS 4 /* more brought nothing */
+
+struct reading {
+	struct scan *scan;
+	struct slot *slot;
+};
 
 struct scan {
 	struct end *end;
 	const struct end_wait *wait;
 	uint64_t next, to; /* reading began before next */
 	struct slot slots[SLOTS];
+	struct copy_digest digests[SLOTS];
+	struct reading readings[SLOTS];
+	const struct side *side;
 	unsigned first, used; /* of slots, in the order of their offsets */
 };
 
@@ -23,6 +32,46 @@ static int pause_for_io(void *arg, struct error *err)
 	if (wait->tick && wait->tick(wait->arg, err) < 0)
 		return -1;
 	return end_poll(scan->end, NULL, -1, 0.25, err);
+}
+
+static void digest_slot(struct scan *scan, const struct slot *slot)
+{
+	struct copy_digest *digest = &scan->digests[slot - scan->slots];
+
+	*digest = (struct copy_digest) { 0 };
+	if (!slot_is_zero(slot))
+		digest_of(slot->data, slot->length, digest);
+}
+
+/* In a thread, so that the bytes are in its processor's cache when they are looked at. */
+static int read_slot(void *arg, struct error *err)
+{
+	const struct reading *reading = arg;
+	struct slot *slot = reading->slot;
+
+	for (unsigned i = 0; i < slot->part_count; i++) {
+		const struct part *part = &slot->parts[i];
+
+		if (side_read(reading->scan->side, slot->data + part->from,
+			    slot->offset + part->from, part->to - part->from, err) < 0)
+			return -1;
+	}
+	digest_slot(reading->scan, slot);
+	return 0;
+}
+
+static int start_reading(struct scan *scan, struct slot *slot, uint64_t offset,
+	size_t length, struct error *err)
+{
+	struct end *end = scan->end;
+	struct reading *reading = &scan->readings[slot - scan->slots];
+
+	if (!end->threads)
+		return slot_read(slot, end, offset, length, pause_for_io, scan, err);
+	*reading = (struct reading) { .scan = scan, .slot = slot };
+	if (slot_begin(slot, end, offset, length, err) < 0)
+		return -1;
+	return end->ops->call(end, read_slot, reading, &slot->pending, err);
 }
 
 static int read_more(struct scan *scan, struct error *err)
@@ -41,9 +90,8 @@ static int read_more(struct scan *scan, struct error *err)
 		data -= data % CHUNK_SIZE;
 		rest = scan->to - data;
 		scan->used++;
-		if (slot_read(slot, end, data,
-			    (size_t)(rest < CHUNK_SIZE ? rest : CHUNK_SIZE),
-			    pause_for_io, scan, err) < 0)
+		if (start_reading(scan, slot, data,
+			    (size_t)(rest < CHUNK_SIZE ? rest : CHUNK_SIZE), err) < 0)
 			return -1;
 		scan->next = data + slot->length;
 	}
@@ -66,6 +114,7 @@ int scan_run(struct scan *scan, struct end *end, uint64_t from, uint64_t to,
 	const struct end_wait *wait, scan_chunk *on_chunk, void *arg, struct error *err)
 {
 	scan->end = end;
+	scan->side = end->side;
 	scan->wait = wait;
 	scan->next = from;
 	scan->to = to;
@@ -80,8 +129,12 @@ int scan_run(struct scan *scan, struct end *end, uint64_t from, uint64_t to,
 			if (pause_for_io(scan, err) < 0)
 				return -1;
 		/* Has the others sent too. */
-		if (end_poll(end, NULL, -1, 0, err) < 0 ||
-			on_chunk(arg, slot->offset, slot->data, slot->length, err) < 0)
+		if (end_poll(end, NULL, -1, 0, err) < 0)
+			return -1;
+		if (!end->threads)
+			digest_slot(scan, slot);
+		if (on_chunk(arg, slot->offset, slot->data, slot->length,
+			    &scan->digests[scan->first], err) < 0)
 			return -1;
 		scan->first = (scan->first + 1) % SLOTS;
 		scan->used--;

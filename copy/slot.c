@@ -65,8 +65,8 @@ static int read_part(struct slot *slot, struct end *source, const struct part *p
 	return 0;
 }
 
-int slot_read(struct slot *slot, struct end *source, uint64_t offset, size_t length,
-	slot_wait *wait, void *arg, struct error *err)
+int slot_begin(struct slot *slot, struct end *source, uint64_t offset, size_t length,
+	struct error *err)
 {
 	if (!slot->data && !(slot->data = side_buffer()))
 		return error_no_memory(err);
@@ -76,6 +76,14 @@ int slot_read(struct slot *slot, struct end *source, uint64_t offset, size_t len
 	if (find_parts(slot, source, err) < 0)
 		return -1;
 	clear_rest(slot);
+	return 0;
+}
+
+int slot_read(struct slot *slot, struct end *source, uint64_t offset, size_t length,
+	slot_wait *wait, void *arg, struct error *err)
+{
+	if (slot_begin(slot, source, offset, length, err) < 0)
+		return -1;
 	for (unsigned i = 0; i < slot->part_count; i++)
 		if (read_part(slot, source, &slot->parts[i], wait, arg, err) < 0)
 			return -1;
@@ -101,8 +109,8 @@ static bool block_is_zero(const struct slot *slot, size_t at, size_t end)
 		slot->data + at, rest < END_ALIGNMENT ? rest : END_ALIGNMENT);
 }
 
-void slot_run(
-	const struct slot *slot, size_t from, size_t end, struct part *run, bool *zero)
+/* The run of blocks that are all zeroes, or all not. */
+static struct part run_at(const struct slot *slot, size_t from, size_t end, bool *zero)
 {
 	size_t at = from;
 
@@ -110,5 +118,64 @@ void slot_run(
 	do
 		at += END_ALIGNMENT;
 	while (at < end && block_is_zero(slot, at, end) == *zero);
-	*run = (struct part) { .from = from, .to = at < end ? at : end };
+	return (struct part) { .from = from, .to = at < end ? at : end };
+}
+
+enum fate { FATE_WRITE, FATE_SKIP, FATE_CLEAR };
+
+static int fate_of(const struct slot *slot, const struct part *zeroes,
+	const struct slot_target *target, enum fate *out, struct error *err)
+{
+	const uint64_t from = slot->offset + zeroes->from;
+	const uint64_t to = slot->offset + zeroes->to;
+	bool hole;
+
+	*out = FATE_WRITE;
+	if (from % target->block != 0 || to % target->block != 0)
+		return 0;
+	if (target->is_hole(target->arg, from, to, &hole, err) < 0)
+		return -1;
+	if (hole)
+		*out = FATE_SKIP;
+	else if (to - from >= GRAIN_SIZE)
+		*out = FATE_CLEAR;
+	return 0;
+}
+
+static int write_range(const struct slot *slot, const struct part *range,
+	const struct slot_target *target, struct error *err)
+{
+	if (range->to == range->from)
+		return 0;
+	return target->write(target->arg, slot->data + range->from,
+		slot->offset + range->from, range->to - range->from, err);
+}
+
+int slot_write(const struct slot *slot, size_t from, size_t to,
+	struct slot_target *target, struct error *err)
+{
+	struct part range = { from, from }, run;
+	enum fate fate;
+	bool zero;
+
+	for (size_t at = from; at < to; at = run.to) {
+		run = run_at(slot, at, to, &zero);
+		fate = FATE_WRITE;
+		if (zero && fate_of(slot, &run, target, &fate, err) < 0)
+			return -1;
+		if (fate == FATE_WRITE) {
+			range.to = run.to;
+			continue;
+		}
+		if (write_range(slot, &range, target, err) < 0)
+			return -1;
+		if (fate == FATE_CLEAR &&
+			target->clear(target->arg, slot->offset + run.from,
+				run.to - run.from, err) < 0)
+			return -1;
+		if (fate == FATE_SKIP)
+			target->skipped += run.to - run.from;
+		range = (struct part) { .from = run.to, .to = run.to };
+	}
+	return write_range(slot, &range, target, err);
 }

@@ -142,25 +142,22 @@ static int expect_holes(struct window *window, uint64_t to, struct error *err)
 }
 
 static int on_chunk(void *arg, uint64_t offset, const unsigned char *data,
-	size_t length, struct error *err)
+	size_t length, const struct copy_digest *digest, struct error *err)
 {
 	static const struct copy_digest zeroes;
 	struct window *window = arg;
 	const struct chunk *chunk = &window->chunks[window->next];
-	struct copy_digest digest = { 0 };
+	const struct copy_digest *expected = &zeroes;
 
 	if (expect_holes(window, offset, err) < 0)
 		return -1;
-	if (!chunk_is_zero(data, length))
-		digest_of(data, length, &digest);
-	if (window->next == window->used || chunk->offset != offset)
-		return digest_equal(&digest, &zeroes)
-			? 0
-			: window_explain(window, offset, length, data, &zeroes, err);
-	window->next++;
-	if (chunk->length == length && digest_equal(&digest, &chunk->digest))
+	if (window->next < window->used && chunk->offset == offset) {
+		expected = &chunk->digest;
+		window->next++;
+	}
+	if (digest_equal(digest, expected))
 		return 0;
-	return window_explain(window, offset, length, data, &chunk->digest, err);
+	return window_explain(window, offset, length, data, expected, err);
 }
 
 static int open_target(struct window *window, struct error *err)

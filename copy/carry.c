@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "copy/carry.h"
+
+/* Small enough for the cache of one processor. */
+#define PIECE_BYTES ((size_t)256 << 10)
+
+static int is_hole(void *arg, uint64_t from, uint64_t to, bool *out, struct error *err)
+{
+	const struct carry *carry = arg;
+	uint64_t data;
+
+	if (side_next_data(carry->target, from, to, &data, err) < 0)
+		return -1;
+	*out = data == to;
+	return 0;
+}
+
+static int write_range(void *arg, const unsigned char *data, uint64_t offset,
+	size_t length, struct error *err)
+{
+	struct carry *carry = arg;
+
+	carry->copied += length;
+	return side_write(carry->target, data, offset, length, err);
+}
+
+static int clear(void *arg, uint64_t offset, uint64_t length, struct error *err)
+{
+	struct carry *carry = arg;
+
+	carry->skipped += length;
+	return side_zero(carry->target, offset, length, err);
+}
+
+static int read_piece(
+	const struct carry *carry, size_t from, size_t to, struct error *err)
+{
+	const struct slot *slot = carry->slot;
+
+	return side_read(
+		carry->source, slot->data + from, slot->offset + from, to - from, err);
+}
+
+static bool is_zero(const struct slot *slot, size_t from, size_t to)
+{
+	return chunk_is_zero(slot->data + from, to - from);
+}
+
+/* The pieces of a part are written once they were read, from the first one on that has
+ * data: a chunk of zeroes is not for us. written: up to where. */
+static int carry_part(struct carry *carry, const struct part *part,
+	struct slot_target *target, size_t *written, struct error *err)
+{
+	const struct slot *slot = carry->slot;
+
+	for (size_t at = part->from, to; at < part->to; at = to) {
+		to = part->to - at < PIECE_BYTES ? part->to : at + PIECE_BYTES;
+		if (read_piece(carry, at, to, err) < 0)
+			return -1;
+		if (carry->zero && is_zero(slot, at, to))
+			continue;
+		carry->zero = false;
+		if (slot_write(slot, *written, to, target, err) < 0)
+			return -1;
+		*written = to;
+	}
+	return 0;
+}
+
+int carry_run(void *arg, struct error *err)
+{
+	struct carry *carry = arg;
+	struct slot *slot = carry->slot;
+	struct slot_target target = {
+		.block = 1,
+		.is_hole = is_hole,
+		.write = write_range,
+		.clear = clear,
+		.arg = carry,
+	};
+	size_t written = 0;
+
+	carry->zero = true;
+	for (unsigned i = 0; i < slot->part_count; i++)
+		if (carry_part(carry, &slot->parts[i], &target, &written, err) < 0)
+			return -1;
+	if (carry->zero)
+		return 0;
+	if (slot_write(slot, written, slot->length, &target, err) < 0)
+		return -1;
+	carry->skipped += target.skipped;
+	if (carry->digested)
+		digest_of(slot->data, slot->length, &carry->digest);
+	return 0;
+}
