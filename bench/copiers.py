@@ -148,6 +148,16 @@ class ServerPlace(Place):
                     os.unlink(name)
 
 
+def _said(argv):
+    """What it printed; OSError with that when it fails, or is missing."""
+    ran = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, check=False)
+    said = " ".join(ran.stdout.split())
+    if ran.returncode:
+        raise OSError(f"{argv[0]}: {said}")
+    return said
+
+
 def xfs_place(directory, mib):
     """On an XFS of our own: a Place, or why there is none."""
     if os.geteuid() != 0:
@@ -156,15 +166,17 @@ def xfs_place(directory, mib):
     with open(image, "wb") as f:
         f.truncate((mib + mib // 4 + 512) << 20)
     os.mkdir(point)
-    for argv in (["mkfs.xfs", "-q", "-m", "reflink=1", image],
-                 ["mount", "-o", "loop", image, point]):
+    try:
+        _said(["mkfs.xfs", "-q", "-m", "reflink=1", image])
+        device = _said(["losetup", "--find", "--show", image])
         try:
-            ran = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT, text=True, check=False)
-        except FileNotFoundError:
-            return f"{argv[0]} is missing"
-        if ran.returncode:
-            return f"{' '.join(argv[:1])}: {' '.join(ran.stdout.split())}"
+            # Whoever had it before may have left it read-only.
+            _said(["blockdev", "--setrw", device])
+            _said(["mount", "-w", device, point])
+        finally:
+            _said(["losetup", "--detach", device])  # when it is unmounted
+    except OSError as e:
+        return str(e)
     return Place(point, on_disk=True)
 
 

@@ -7,6 +7,7 @@ import random
 from measure import MIB
 
 PIECE = 4 * MIB
+COMPARED = MIB
 EXTENTS_KIB = (64, 128, 256, 512, 1024)
 DATA_ONE_IN = 5
 EMPTY_TIMES = 25  # 100 GiB beside 4 GiB
@@ -78,13 +79,15 @@ def first_difference(a, b):
         size = os.fstat(left).st_size
         if os.fstat(right).st_size != size:
             return min(size, os.fstat(right).st_size)
+        # Used again and again: to touch new memory takes longer than to compare.
+        mine, theirs = bytearray(COMPARED), bytearray(COMPARED)
         offset = 0
         while offset < size:
             offset = min(_next_data(left, offset, size), _next_data(right, offset, size))
-            mine, theirs = os.pread(left, PIECE, offset), os.pread(right, PIECE, offset)
-            if mine != theirs:
-                return offset + next(
-                    (i for i, (x, y) in enumerate(zip(mine, theirs)) if x != y),
-                    min(len(mine), len(theirs)))
-            offset += len(mine)
+            length = os.preadv(left, [mine], offset)
+            if os.preadv(right, [theirs], offset) != length:
+                return offset
+            if mine[:length] != theirs[:length] if length < COMPARED else mine != theirs:
+                return offset + next(i for i in range(length) if mine[i] != theirs[i])
+            offset += length
     return None
