@@ -14,7 +14,7 @@ struct control_fd {
 	int stop; /* eventfd: readable when the thread shall end */
 	pthread_t thread;
 	struct copy_control *control;
-	void (*on_wrong)(void *arg, const char *text);
+	void (*on_order)(void *arg, const struct error *wrong);
 	void *arg;
 	char line[CONTROL_LINE_MAX + 1];
 	size_t length; /* more than CONTROL_LINE_MAX: the rest is skipped */
@@ -44,15 +44,18 @@ int control_line(const char *line, struct copy_control *control, struct error *e
 static void end_line(struct control_fd *control_fd)
 {
 	struct error err;
+	int failed;
 
-	if (control_fd->length > CONTROL_LINE_MAX) {
-		control_fd->on_wrong(control_fd->arg, "a line is too long");
-	} else if (control_fd->length > 0) {
+	if (control_fd->length == 0)
+		return;
+	if (control_fd->length > CONTROL_LINE_MAX)
+		failed = error_set(&err, ERR_USAGE, "a line is too long");
+	else {
 		control_fd->line[control_fd->length] = '\0';
-		if (control_line(control_fd->line, control_fd->control, &err) < 0)
-			control_fd->on_wrong(control_fd->arg, err.text);
+		failed = control_line(control_fd->line, control_fd->control, &err);
 	}
 	control_fd->length = 0;
+	control_fd->on_order(control_fd->arg, failed ? &err : NULL);
 }
 
 static void take_bytes(struct control_fd *control_fd, const char *bytes, size_t count)
@@ -96,7 +99,7 @@ static void *follow(void *arg)
 }
 
 int control_fd_start(int fd, struct copy_control *control,
-	void (*on_wrong)(void *arg, const char *text), void *arg,
+	void (*on_order)(void *arg, const struct error *wrong), void *arg,
 	struct control_fd **out, struct error *err)
 {
 	AUTO(free) struct control_fd *new = calloc(1, sizeof(*new));
@@ -109,7 +112,7 @@ int control_fd_start(int fd, struct copy_control *control,
 	new->fd = fd;
 	new->stop = stop;
 	new->control = control;
-	new->on_wrong = on_wrong;
+	new->on_order = on_order;
 	new->arg = arg;
 	errno = pthread_create(&new->thread, NULL, follow, new);
 	if (errno != 0)

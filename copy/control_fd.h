@@ -2,8 +2,8 @@
 /* control_fd.h - orders to a running copy, a line each: "rate 100M", "rate 0", "pause",
  * "continue", "cancel".
  *
- * A thread reads them. A line that is not understood is answered through on_wrong, in that
- * thread, and nothing else happens. When the other end is closed the copy goes on as it is.
+ * A thread reads them. A line that is not understood changes nothing. When the other end is
+ * closed the copy goes on as it is.
  */
 #ifndef COPY_CONTROL_FD_H
 #define COPY_CONTROL_FD_H
@@ -15,9 +15,10 @@
 
 struct control_fd;
 
-/* fd and control are borrowed until control_fd_stop(). */
+/* fd and control are borrowed until control_fd_stop(). on_order is called in the thread
+ * after each line; wrong says why it was not carried out, or is NULL. */
 int control_fd_start(int fd, struct copy_control *control,
-	void (*on_wrong)(void *arg, const char *text), void *arg,
+	void (*on_order)(void *arg, const struct error *wrong), void *arg,
 	struct control_fd **out, struct error *err);
 void control_fd_stop(struct control_fd *control_fd);
 DEFINE_AUTO(struct control_fd *, control_fd_stop)

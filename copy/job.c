@@ -83,6 +83,11 @@ static int on_checkpoint(
 
 	tell_of_return(job);
 	job->checkpoint.offset = offset;
+	/* The last report may be older. */
+	if (job->progress.position < offset)
+		job->progress.position = offset;
+	if (job->progress.verified < offset)
+		job->progress.verified = offset;
 	text_copy(job->checkpoint.chain, sizeof(job->checkpoint.chain),
 		chain ? chain : "");
 	job->lost_since = 0;

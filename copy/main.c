@@ -48,9 +48,20 @@ static void catch_signals(void)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
-static void on_wrong_order(void *arg, const char *text)
+/* In the thread that reads orders. As for signals, a server that does not answer holds
+ * nobody: the main thread waits for it, and uses nothing of this. */
+static void on_order(void *arg, const struct error *wrong)
 {
-	bar_message(arg, "control: %s", text);
+	struct error err;
+
+	if (wrong)
+		bar_message(arg, "control: %s", wrong->text);
+	if (!atomic_load(&control.cancelled) || !atomic_load(&job.looking))
+		return;
+	error_set(&err, ERR_CANCELLED, "cancelled, nothing was changed");
+	bar_message(arg, "%s", err.text);
+	events_end(job.events, summary_event(&job, &err));
+	_exit(EXIT_FAILED);
 }
 
 static int run(const struct command *command, struct bar *bar, struct error *err)
@@ -58,7 +69,7 @@ static int run(const struct command *command, struct bar *bar, struct error *err
 	AUTO(control_fd_stop) struct control_fd *control_fd = NULL;
 
 	if (command->control_fd >= 0 &&
-		control_fd_start(command->control_fd, &control, on_wrong_order, bar,
+		control_fd_start(command->control_fd, &control, on_order, bar,
 			&control_fd, err) < 0)
 		return -1;
 	return job_run(&job, err);

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 import processes
-from endpoints import Loop, Server, no_loop_because
+from endpoints import Server
+from faulty_disk import Loop, impossible_because
 from shapes import MIB, OLD, SHAPES, copy, program, write_old
 
 VOLUME = SHAPES["scattered"]
@@ -70,8 +71,8 @@ def test_file_that_is_there_becomes_the_source(size, source, new):
 @pytest.mark.parametrize("kind", ["server", "device"])
 def test_rest_of_a_larger_target_is_left_alone(kind, serve, source, new):
     write_old(new, VOLUME.size + 2 * MIB)
-    if kind == "device" and no_loop_because():
-        pytest.skip("skipped, because " + no_loop_because())
+    if kind == "device" and impossible_because():
+        pytest.skip("skipped, because " + impossible_because())
     loop = Loop(new) if kind == "device" else None
     done = copy(source, loop.path if loop else serve("file", new).uri(), within=SOON)
     if loop:
@@ -159,8 +160,8 @@ def test_target_that_is_too_small_is_refused(serve, source, new):
 
 def test_device_in_use_is_refused(source, new):
     """Somebody has it for himself, as a mount has."""
-    if no_loop_because():
-        pytest.skip("skipped, because " + no_loop_because())
+    if impossible_because():
+        pytest.skip("skipped, because " + impossible_because())
     loop = Loop(write_old(new, VOLUME.size))
     held = os.open(loop.path, os.O_RDONLY | os.O_EXCL)
     copy(source, loop.path, within=SOON).must_fail("in use", loop.path)
@@ -292,7 +293,7 @@ def test_summary_that_nobody_takes_is_an_error(source, new):
 @pytest.fixture
 def xfs():
     """A file system that can share blocks."""
-    if os.getuid() != 0 or no_loop_because():
+    if os.getuid() != 0 or impossible_because():
         pytest.skip("skipped, because mounting needs root and a loop device")
     base = processes.temporary_directory("drover-xfs-")
     image, point = os.path.join(base, "image"), os.path.join(base, "m")

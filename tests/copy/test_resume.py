@@ -9,7 +9,8 @@ import time
 import pytest
 
 import processes
-from endpoints import Loop, Server, no_loop_because
+from endpoints import Server
+from faulty_disk import Loop, impossible_because
 from shapes import MIB, Copying, Shape, copy, write_old
 
 # All data, so that bytes copied are bytes of position.
@@ -128,8 +129,8 @@ def test_killed_again_and_again_it_ends(source, target, file):
 
 @pytest.mark.parametrize("side", ["source", "target", "device"])
 def test_devices_and_servers_go_on_only_when_told(side, serve, source, target, file):
-    if side == "device" and no_loop_because():
-        pytest.skip("skipped, because " + no_loop_because())
+    if side == "device" and impossible_because():
+        pytest.skip("skipped, because " + impossible_because())
     size = VOLUME.padded(512).size
     loop = Loop(write_old(target, size)) if side == "device" else None
     ends = {"source": lambda: (serve("file", source).uri(), target),

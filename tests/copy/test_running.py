@@ -294,16 +294,34 @@ def test_signal_ends_it_soon(number, paused, followed):
     assert "hint: with --checkpoint=FILE" in done.err
 
 
-def test_signal_while_a_server_does_not_answer(place, target):
+@pytest.fixture
+def silent_server(place):
+    """The URI of a server that takes a connection and says nothing; a call waits for it."""
     path = os.path.join(place, "socket")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()
-        copying = Copying(f"nbd+unix:///?socket={path}", target)
-        client, _ = server.accept()
-        time.sleep(0.2)
-        copying.process.send_signal(signal.SIGTERM)
-        done = copying.wait(5)
-        client.close()
+        clients = []
+        yield f"nbd+unix:///?socket={path}", lambda: clients.append(server.accept())
+        for client, _ in clients:
+            client.close()
+
+
+def test_signal_while_a_server_does_not_answer(silent_server, target):
+    uri, await_client = silent_server
+    copying = Copying(uri, target)
+    await_client()
+    copying.process.send_signal(signal.SIGTERM)
+    done = copying.wait(5)
     assert done.status == 128 + signal.SIGTERM, str(done)
     assert "nothing was changed" in done.err and not os.path.exists(target)
+
+
+def test_cancel_while_a_server_does_not_answer(silent_server, target):
+    uri, await_client = silent_server
+    copying = Followed(uri, target)
+    await_client()
+    copying.order("cancel\n")
+    done = copying.wait().must_fail("nothing was changed")
+    assert done.seconds < 10 and not os.path.exists(target)
+    assert [event["code"] for _, event in copying.events] == ["cancelled"]
