@@ -28,7 +28,12 @@ tests_integration_test_copy_nbd_LDADD = $(COPY_LIBS) $(UNIT_LIBS)
 # The command.
 EXTRA_DIST += \
 	tests/copy/conftest.py \
+	tests/copy/endpoints.py \
+	tests/copy/shapes.py \
 	tests/copy/test_command.py \
+	tests/copy/test_devices.py \
+	tests/copy/test_faults.py \
+	tests/copy/test_matrix.py \
 	tests/copy/test_resume.py \
 	tests/copy/test_running.py \
 	tests/fuzz/fuzz_checkpoint.c

@@ -7,6 +7,7 @@ print-integration:
 EXTRA_DIST += \
 	tests/harness/cloud.py \
 	tests/harness/demo.py \
+	tests/harness/faulty_disk.py \
 	tests/harness/hosts.py \
 	tests/harness/network.py \
 	tests/harness/packages.sh \
