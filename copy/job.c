@@ -10,6 +10,7 @@
 
 #define FIRST_NAP 0.1
 #define LONGEST_NAP 2.0
+#define SETTLE_SECONDS 1.0
 
 void job_init(struct job *job, const struct command *command,
 	struct copy_control *control, struct bar *bar, struct events *events)
@@ -184,11 +185,24 @@ static int await_server(struct job *job, struct error *err)
 	return 0;
 }
 
+/* We have just looked at the server: one that takes a single client may not have seen yet
+ * that we left, and refuses us. That is no loss. */
+static bool is_unsettled(const struct job *job, const struct error *err)
+{
+	return err->code == ERR_LOST && job->losses == 0 &&
+		job->progress.position == job->resumed_from &&
+		clock_seconds() - job->started < SETTLE_SECONDS;
+}
+
 static int copy_bytes(struct job *job, struct error *err)
 {
-	while (run_once(job, err) < 0)
-		if (!is_loss(job, err) || await_server(job, err) < 0)
+	while (run_once(job, err) < 0) {
+		if (is_unsettled(job, err)) {
+			if (nap(job, FIRST_NAP, err) < 0)
+				return -1;
+		} else if (!is_loss(job, err) || await_server(job, err) < 0)
 			return -1;
+	}
 	tell_of_return(job);
 	return 0;
 }
