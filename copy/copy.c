@@ -480,7 +480,7 @@ static int take_first(struct copy *copy, struct error *err)
 	struct slot *slot = copy->queue[0];
 
 	while (slot->pending > 0)
-		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
+		if (copy_wait(copy, WAIT_SECONDS, err) < 0 || read_ahead(copy, err) < 0)
 			return -1;
 	if (copy_slot(copy, slot, err) < 0)
 		return -1;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 unit_tests_of_copy = \
 	tests/unit/test_copy \
+	tests/unit/test_copy_ways \
 	tests/unit/test_checkpoint_file \
 	tests/unit/test_backend \
 	tests/unit/test_file_driver
@@ -14,6 +15,9 @@ integration_tests += tests/integration/test_copy_nbd
 tests_unit_test_copy_SOURCES = tests/unit/test_copy.c tests/unit/test_copy.h \
 	tests/unit/scratch.h
 tests_unit_test_copy_LDADD = $(COPY_LIBS) $(UNIT_LIBS)
+tests_unit_test_copy_ways_SOURCES = tests/unit/test_copy_ways.c tests/unit/test_copy.h \
+	tests/unit/scratch.h
+tests_unit_test_copy_ways_LDADD = $(COPY_LIBS) $(UNIT_LIBS)
 tests_unit_test_checkpoint_file_SOURCES = tests/unit/test_checkpoint_file.c \
 	tests/unit/scratch.h
 tests_unit_test_checkpoint_file_LDADD = copy/libcommand.a $(COPY_LIBS) $(UNIT_LIBS)
