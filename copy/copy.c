@@ -22,6 +22,7 @@
 #define WAIT_SECONDS 0.25
 #define LAST_BYTES ((uint64_t)32 << 20)
 #define SLOTS 8
+#define WINDOWS 2
 
 /* To clear is no work for a server, but what was cleared is read back. */
 #define CLEAR_CHEAPER 64
@@ -31,8 +32,8 @@ enum stage { STAGE_NONE, STAGE_WRITING, STAGE_FLUSHING, STAGE_CHECKING };
 
 struct copy {
 	const struct copy_options *options;
-	uint64_t checkpoint_bytes; /* within bounds, a multiple of CHUNK_SIZE */
-	double checkpoint_seconds;
+	uint64_t window_bytes; /* within bounds, a multiple of CHUNK_SIZE */
+	double window_seconds;
 	bool verified; /* what was written is read back */
 	bool windowed; /* verified, or somebody wants checkpoints */
 	struct end *source, *target;
@@ -45,7 +46,7 @@ struct copy {
 	struct slot *queue[SLOTS]; /* being read, in the order of their offsets */
 	unsigned queued;
 	struct check check;
-	struct window windows[2];
+	struct window windows[WINDOWS];
 	struct window *current; /* being copied */
 	struct window *behind; /* being made a checkpoint meanwhile */
 	enum stage stage; /* of the window behind */
@@ -73,10 +74,14 @@ static int prepare_options(
 			options->start);
 	bytes = bytes ? bytes : CHECKPOINT_BYTES;
 	bytes = bytes < CHECKPOINT_BYTES_MAX ? bytes : CHECKPOINT_BYTES_MAX;
-	copy->checkpoint_bytes = (bytes + CHUNK_SIZE - 1) / CHUNK_SIZE * CHUNK_SIZE;
-	copy->checkpoint_seconds = options->checkpoint_seconds > 0
+	/* Two windows at a time are not checkpoints yet, and together they are the most
+	 * that is copied again. */
+	bytes = bytes / WINDOWS;
+	copy->window_bytes = (bytes + CHUNK_SIZE - 1) / CHUNK_SIZE * CHUNK_SIZE;
+	copy->window_seconds = options->checkpoint_seconds > 0
 		? options->checkpoint_seconds
 		: CHECKPOINT_SECONDS;
+	copy->window_seconds /= WINDOWS;
 	copy->options = options;
 	copy->progress.total = options->size;
 	copy->next = options->start;
@@ -87,12 +92,13 @@ static int prepare_options(
 
 static int prepare_windows(struct copy *copy, struct error *err)
 {
-	size_t room =
-		copy->verified ? (size_t)(copy->checkpoint_bytes / CHUNK_SIZE) : 0;
+	size_t room = copy->verified ? (size_t)(copy->window_bytes / CHUNK_SIZE) : 0;
 
 	copy->check.target_name = copy->target->name;
 	copy->check.by_host = !copy->target->side && copy->options->read_back;
 	copy->check.wake = copy->wake;
+	if (copy->target->only_connection && !copy->check.by_host)
+		copy->check.shared = copy->target;
 	for (size_t i = 0; i < ARRAY_SIZE(copy->windows); i++)
 		if (window_init(&copy->windows[i], room, &copy->check, err) < 0)
 			return -1;
@@ -103,7 +109,8 @@ static int prepare_windows(struct copy *copy, struct error *err)
 	return 0;
 }
 
-/* The ends go first: they borrow the buffers. */
+/* The ends go first: they borrow the buffers. And the source goes before the target, which
+ * its threads may be writing to. */
 static void copy_clear(struct copy *copy)
 {
 	const struct copy_options *options = copy->options;
@@ -113,10 +120,10 @@ static void copy_clear(struct copy *copy)
 		options->read_back_stop(options->arg);
 	for (size_t i = 0; i < ARRAY_SIZE(copy->windows); i++)
 		window_clear(&copy->windows[i]);
+	end_close(copy->source);
+	end_close(copy->target);
 	end_close(copy->check.end);
 	scan_free(copy->check.scan);
-	end_close(copy->target);
-	end_close(copy->source);
 	for (size_t i = 0; i < ARRAY_SIZE(copy->slots); i++)
 		free(copy->slots[i].data);
 	if (copy->wake >= 0)
@@ -148,6 +155,12 @@ static int begin_check(struct copy *copy, struct error *err)
 	if (!copy->verified) {
 		copy->stage = STAGE_NONE;
 		return take_checkpoint(copy, err);
+	}
+	if (copy->check.shared) {
+		copy->stage = STAGE_NONE;
+		return window_check_now(copy->behind, err) < 0
+			? -1
+			: take_checkpoint(copy, err);
 	}
 	if (window_check_start(copy->behind, err) < 0)
 		return -1;
@@ -228,12 +241,12 @@ static int close_window(struct copy *copy, struct error *err)
 
 /* Towards the end of a copy to another host the windows become smaller: reading back the
  * last one is all that is left to wait for. */
-static uint64_t window_bytes(const struct copy *copy)
+static uint64_t bytes_of_window(const struct copy *copy)
 {
 	uint64_t rest = copy->options->size - copy->current->from;
 
-	if (!copy->check.by_host || rest / 2 >= copy->checkpoint_bytes)
-		return copy->checkpoint_bytes;
+	if (!copy->check.by_host || rest / 2 >= copy->window_bytes)
+		return copy->window_bytes;
 	return rest / 2 > LAST_BYTES ? rest / 2 : LAST_BYTES;
 }
 
@@ -245,9 +258,9 @@ static int advance(struct copy *copy, uint64_t to, struct error *err)
 	copy->progress.position = copy->current->to = to;
 	if (!copy->windowed)
 		return 0;
-	if (window->work < window_bytes(copy) &&
+	if (window->work < bytes_of_window(copy) &&
 		(window->used < window->room || !copy->verified) &&
-		clock_seconds() - copy->window_started < copy->checkpoint_seconds)
+		clock_seconds() - copy->window_started < copy->window_seconds)
 		return 0;
 	return close_window(copy, err);
 }
@@ -348,7 +361,7 @@ static int copy_zeroes(struct copy *copy, uint64_t until, struct error *err)
 {
 	struct end *target = copy->target;
 	uint64_t position = copy->progress.position;
-	uint64_t room = copy->checkpoint_bytes;
+	uint64_t room = copy->window_bytes;
 	uint64_t stale, hole, length;
 
 	if (target->ops->extent(target, position, until, &stale, &hole, err) < 0)
@@ -609,6 +622,16 @@ static int open_ends(struct copy *copy, const struct endpoint *source,
 	return 0;
 }
 
+/* How far it came, unless the caller has lost interest. */
+static void tell_the_last(struct copy *copy, const struct error *why)
+{
+	struct error ignored;
+
+	if (why && (why->code == ERR_CANCELLED || why->code == ERR_FENCED))
+		return;
+	pace_report(&copy->pace, &copy->progress, true, &ignored);
+}
+
 int copy_run(const struct endpoint *source, const struct endpoint *target,
 	const struct copy_options *options, struct copy_result *result,
 	struct error *err)
@@ -625,8 +648,11 @@ int copy_run(const struct endpoint *source, const struct endpoint *target,
 	if (copy->wake < 0)
 		return error_set_errno(err, ERR_INTERNAL, "cannot make an eventfd");
 	if (open_ends(copy, source, target, err) < 0 ||
-		prepare_windows(copy, err) < 0 || copy_all(copy, err) < 0 ||
-		pace_report(&copy->pace, &copy->progress, true, err) < 0)
+		prepare_windows(copy, err) < 0 || copy_all(copy, err) < 0) {
+		tell_the_last(copy, err);
+		return -1;
+	}
+	if (pace_report(&copy->pace, &copy->progress, true, err) < 0)
 		return -1;
 	fill_result(copy, result);
 	return 0;

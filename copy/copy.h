@@ -108,8 +108,9 @@ struct copy_options {
 	bool target_is_new; /* T was made for this copy and nothing was written to it yet. Files
 			     * are asked what they hold and need no such promise */
 	uint64_t
-		checkpoint_bytes; /* 0: 256 MiB; counts data, not holes; at most 1 GiB */
-	double checkpoint_seconds; /* 0: 5 s */
+		checkpoint_bytes; /* the most that a killed copy copies again, about; counts
+				    * data, not holes. 0: 256 MiB; at most 1 GiB */
+	double checkpoint_seconds; /* likewise; 0: 5 s */
 	uint64_t rate_limit; /* bytes per second, 0: none */
 	struct copy_control *control; /* NULL: none; its rate limit counts then */
 	enum copy_verify verify;

@@ -159,6 +159,7 @@ static int fill_in(struct end_server *server, struct error *err)
 	end->block = remote->block;
 	end->transfer_bytes = remote->request_bytes;
 	end->zero_bytes = REMOTE_ZERO_BYTES;
+	end->only_connection = remote->count == 1;
 	end->clears_cheaply = remote->can_zero;
 	end->buffers = (unsigned)(remote->count * remote->depth *
 			       remote->request_bytes / CHUNK_SIZE) +

@@ -34,9 +34,11 @@ static bool is_connection_error(int errnum)
 int remote_error(const struct remote *remote, const char *what, struct error *err)
 {
 	int errnum = nbd_get_errno();
-	enum error_code code = errnum == ETIMEDOUT ? ERR_TIMEOUT
-		: is_connection_error(errnum)      ? ERR_LOST
-						   : ERR_IO;
+	/* libnbd has no errno for it. */
+	bool closed = errnum == 0 && strstr(reason(), "disconnected unexpectedly");
+	enum error_code code = errnum == ETIMEDOUT      ? ERR_TIMEOUT
+		: closed || is_connection_error(errnum) ? ERR_LOST
+							: ERR_IO;
 
 	error_set(err, code, "cannot %s %s '%s': %s", what, remote->role, remote->name,
 		reason());
@@ -57,7 +59,7 @@ static uint64_t lowest_offset(const struct remote *remote)
 			if (request->connection && request->offset < lowest)
 				lowest = request->offset;
 		}
-	return lowest == UINT64_MAX ? 0 : lowest;
+	return lowest == UINT64_MAX ? remote->last_offset : lowest;
 }
 
 /* The connection ended. libnbd answers what was under way with ENOTCONN, which says less
@@ -148,6 +150,7 @@ static struct remote_request *request_new(struct remote *remote, const char *wha
 		remote->answered = clock_seconds();
 	connection->used++;
 	remote->used++;
+	remote->last_offset = offset;
 	return request;
 }
 
@@ -280,7 +283,7 @@ static int serve(const struct remote_connection *connection, const struct pollfd
 
 static int serve_all(struct remote *remote, const struct pollfd *fds, struct error *err)
 {
-	uint64_t offset = remote->used ? lowest_offset(remote) : 0;
+	uint64_t offset = lowest_offset(remote);
 
 	for (unsigned i = 0; i < remote->count; i++) {
 		const struct remote_connection *connection = &remote->connections[i];

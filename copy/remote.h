@@ -76,6 +76,7 @@ struct remote {
 	unsigned count; /* of them */
 	unsigned depth; /* requests of one connection at a time */
 	unsigned used; /* requests that are not answered */
+	uint64_t last_offset; /* of the request that was started last */
 	double answered; /* clock_seconds() of the last answer, or of the first request */
 	double polled; /* when remote_poll() returned last */
 	int refused; /* errno of requests that an ending server did not carry out */

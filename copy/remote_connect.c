@@ -258,6 +258,7 @@ int remote_open(const char *role, const struct endpoint *end, double deadline_s,
 	struct error *err)
 {
 	AUTO(remote_close) struct remote *remote = calloc(1, sizeof(*remote));
+	struct error error = { 0 };
 	unsigned most;
 
 	if (!remote)
@@ -272,9 +273,13 @@ int remote_open(const char *role, const struct endpoint *end, double deadline_s,
 	most = connections < most ? connections : most;
 	if (nbd_can_multi_conn(remote->connections[0].nbd) <= 0)
 		most = 1;
-	while (remote->count < most)
-		if (connect_one(remote, wait, err) < 0)
-			return -1;
+	while (remote->count < most && connect_one(remote, wait, &error) == 0)
+		;
+	if (remote->count < most && error.code != ERR_LOST) {
+		if (err)
+			*err = error;
+		return -1;
+	}
 	remote->depth = depth_for(remote);
 	remote->polled = clock_seconds();
 	log_debug("connected target=%s connections=%u depth=%u tls=%d", remote->name,

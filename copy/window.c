@@ -94,10 +94,14 @@ static int compare_with_source(struct window *window, uint64_t offset, size_t le
 	unsigned char *buffer, struct error *err)
 {
 	struct copy_digest now = { 0 };
+	struct error error;
 
 	if (fetch(window, "source", window->check->source, buffer, offset, length,
-		    err) < 0 ||
-		sides_compare(buffer, data, offset, length, err) < 0)
+		    &error) < 0)
+		return error_set(err, ERR_MISMATCH,
+			"target differs from source at or after offset %" PRIu64,
+			offset);
+	if (sides_compare(buffer, data, offset, length, err) < 0)
 		return -1;
 	if (!chunk_is_zero(buffer, length))
 		digest_of(buffer, length, &now);
@@ -160,7 +164,7 @@ static int on_chunk(void *arg, uint64_t offset, const unsigned char *data,
 	return window_explain(window, offset, length, data, expected, err);
 }
 
-static int open_target(struct window *window, struct error *err)
+static int open_target(struct window *window, struct end **out, struct error *err)
 {
 	struct check *check = window->check;
 	const struct end_options options = {
@@ -170,23 +174,28 @@ static int open_target(struct window *window, struct error *err)
 
 	if (!check->scan && !(check->scan = scan_new()))
 		return error_no_memory(err);
-	return check->end
-		? 0
-		: end_open("target", check->target, &options, &check->end, err);
+	*out = check->shared ? check->shared : check->end;
+	if (*out)
+		return 0;
+	if (end_open("target", check->target, &options, &check->end, err) < 0)
+		return -1;
+	*out = check->end;
+	return 0;
 }
 
 static int check(struct window *window, struct error *err)
 {
 	const struct end_wait wait = { .tick = window_tick, .arg = window };
 	struct check *check = window->check;
+	struct end *end = NULL;
 
 	window->next = 0;
 	if (check->by_host)
 		return window_check_remote(window, err);
-	if (open_target(window, err) < 0)
+	if (open_target(window, &end, err) < 0)
 		return -1;
-	check->end->ops->forget(check->end, window->from, window->to);
-	if (scan_run(check->scan, check->end, window->from, window->to, &wait, on_chunk,
+	end->ops->forget(end, window->from, window->to);
+	if (scan_run(check->scan, end, window->from, window->to, &wait, on_chunk,
 		    window, err) < 0)
 		return -1;
 	return expect_holes(window, window->to, err);
@@ -214,6 +223,13 @@ int window_check_start(struct window *window, struct error *err)
 		return error_set_errno(err, ERR_INTERNAL, "cannot start a thread");
 	window->running = true;
 	return 0;
+}
+
+int window_check_now(struct window *window, struct error *err)
+{
+	assert(window->check->shared);
+	atomic_store(&window->stop, false);
+	return check(window, err);
 }
 
 static bool is_finished(struct window *window)

@@ -54,7 +54,8 @@ struct check {
 	bool by_host; /* the target's host reads back and answers with digests */
 	int wake; /* an eventfd for the thread's end, borrowed */
 	struct scan *scan;
-	struct end *end; /* the target, for reading; opened when it is needed */
+	struct end *shared; /* the copy's own target, where it cannot be opened twice */
+	struct end *end; /* otherwise: the target, opened when it is needed */
 };
 
 /* check is borrowed. */
@@ -74,6 +75,8 @@ void window_chain(const struct window *window, struct copy_digest *chain);
 /* Have the whole range, which is durable, read back from the target's storage, in a
  * thread. */
 int window_check_start(struct window *window, struct error *err);
+/* The same in this thread, for a target that is shared. -1 as below. */
+int window_check_now(struct window *window, struct error *err);
 /* 1: equal; 0: not done yet; -1: ERR_MISMATCH, which names the first byte that differs, or
  * why it could not be read. wake becomes readable when it is done. */
 int window_check_done(struct window *window, struct error *err);
