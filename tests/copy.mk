@@ -33,6 +33,7 @@ tests_integration_test_copy_nbd_LDADD = $(COPY_LIBS) $(UNIT_LIBS)
 EXTRA_DIST += \
 	tests/copy/conftest.py \
 	tests/copy/endpoints.py \
+	tests/copy/fixtures.py \
 	tests/copy/shapes.py \
 	tests/copy/test_command.py \
 	tests/copy/test_devices.py \
@@ -40,4 +41,5 @@ EXTRA_DIST += \
 	tests/copy/test_matrix.py \
 	tests/copy/test_resume.py \
 	tests/copy/test_running.py \
+	tests/copy/test_servers.py \
 	tests/fuzz/fuzz_checkpoint.c

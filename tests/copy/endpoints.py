@@ -144,7 +144,10 @@ def script(file, **methods):
     if "extents" in methods:
         arguments.append("can_extents=exit 0")
     for name, command in commands.items():
-        arguments.append(f"{name}=" + command.replace("{file}", f"'{file}'"))
+        # What was to be written is taken first: nbdkit would tell EIO of a broken pipe.
+        taken = "cat >/dev/null; " if name == "pwrite" else ""
+        command = command.replace("{taken}", taken).replace("{file}", f"'{file}'")
+        arguments.append(f"{name}={command}")
     return arguments
 
 
@@ -154,5 +157,4 @@ def at(offset, command):
 
 
 def fails_at(offset, error="EIO"):
-    """What was to be written is taken first: nbdkit would say EIO of a broken pipe."""
-    return at(offset, f"cat >/dev/null; echo {error} broken >&2; exit 1")
+    return at(offset, "{taken}" + f"echo {error} broken >&2; exit 1")

@@ -10,41 +10,20 @@ import pytest
 import processes
 from endpoints import Server, at, fails_at, script
 from faulty_disk import FaultyDisk, Loop, impossible_because
+from fixtures import IN_DATA, VOLUME
+from fixtures import closing, place  # noqa: F401
 from shapes import BUILDDIR, KIB, MIB, OLD, SHAPES, Shape, copy, program, write_old
 
 GIB, TIB = 1 << 30, 1 << 40
 SRCDIR = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-VOLUME = Shape("disk", 6 * MIB, [(0, 3 * MIB, True), (4 * MIB, 2 * MIB, True)])
-IN_DATA = 2 * MIB + 5000
 WAYS = {"uring": [], "threads": ["--no-uring"]}
 # One step of the page cache and of FUSE, so a request may fail from that far before.
 GRAIN = MIB
 
 
 @pytest.fixture
-def place():
-    directory = processes.temporary_directory("drover-device-")
-    yield directory
-    processes.remove_directory(directory)
-
-
-@pytest.fixture
 def path(place):
     return lambda name: os.path.join(place, name)
-
-
-@pytest.fixture
-def closing():
-    """Give it what is to be closed."""
-    things = []
-
-    def remember(thing):
-        things.append(thing)
-        return thing
-
-    yield remember
-    for thing in reversed(things):
-        thing.close()
 
 
 @pytest.fixture
@@ -275,7 +254,8 @@ def huge():
 @pytest.mark.parametrize("verify", ["readback", "none"])
 def test_memory_of_an_empty_volume(verify, plain, huge, place, closing):
     """From file to file and from and to a server, 100 TiB where there can be such files."""
-    small, large = closing(Server(place, "null", "1G")), closing(Server(place, "null", huge.size))
+    small = closing(Server(place, "null", GIB))
+    large = closing(Server(place, "null", huge.size))
     routes = {
         "files": (lambda s: huge("source", s), lambda s: huge("target", s)),
         "from a server": (lambda s: (small if s == GIB else large).uri(),

@@ -10,57 +10,12 @@ import subprocess
 
 import pytest
 
-import processes
-from endpoints import Keys, QemuNbd, Server, at, fails_at, script
-from shapes import KIB, MIB, OLD, Copying, Shape, copy, write_old
+from endpoints import at, fails_at, script
+from fixtures import IN_DATA, IN_HOLE, SOON, VOLUME
+from fixtures import closing, new, old, place, serve, source  # noqa: F401
+from shapes import MIB, OLD, Copying, copy, write_old
 
-VOLUME = Shape("faults", 6 * MIB, [(0, 3 * MIB, True), (4 * MIB, 2 * MIB, True)])
-IN_DATA, IN_HOLE = 2 * MIB + 5000, 3 * MIB + 500 * KIB
 HANG = "sleep 100"
-# Long before what hangs would go on by itself.
-SOON = 50
-
-
-@pytest.fixture
-def place():
-    directory = processes.temporary_directory("drover-fault-")
-    yield directory
-    processes.remove_directory(directory)
-
-
-@pytest.fixture
-def closing():
-    """Give it what is to be closed."""
-    things = []
-
-    def remember(thing):
-        things.append(thing)
-        return thing
-
-    yield remember
-    for thing in reversed(things):
-        thing.close()
-
-
-@pytest.fixture
-def serve(place, closing):
-    return lambda *arguments, **options: closing(Server(place, *arguments, **options))
-
-
-@pytest.fixture
-def source(place):
-    return VOLUME.write(os.path.join(place, "source"))
-
-
-@pytest.fixture
-def old(place):
-    """A target full of old data, as large as the volume."""
-    return write_old(os.path.join(place, "target"), VOLUME.size)
-
-
-@pytest.fixture
-def new(place):
-    return os.path.join(place, "target")
 
 
 def must_name(done, offset, grain=MIB):
@@ -157,6 +112,13 @@ def test_server_hangs_at_an_offset(request_, where, serve, place, source, old):
     done = copy(*ends, "--deadline=1", "--retry=0", within=SOON)
     done.must_fail("source" if is_source else "target")
     must_name(done, where)
+
+
+def test_server_that_always_hangs_there_is_given_up(serve, source, old):
+    """It can be connected to again, which is no progress."""
+    server = serve(*script(source, pread=at(IN_DATA, HANG)))
+    done = copy(server.uri(), old, "--deadline=1", "--retry=3", within=SOON)
+    done.must_fail("source", said_before=True)
 
 
 @pytest.mark.parametrize("request_", ["flush", "pread"])
@@ -292,101 +254,6 @@ def test_target_that_checks_what_is_written(serve, place, source):
     other = serve("--filter=checkwrite", "file",
                   write_old(os.path.join(place, "other"), VOLUME.size))
     copy(source, other.uri(), within=SOON).must_fail("target", "offset", "Input/output error")
-
-
-# Servers with rules of their own
-
-RULES = {
-    "min-4K": ["blocksize-minimum=4096", "blocksize-preferred=4096",
-               "blocksize-maximum=32M"],
-    "min-64K": ["blocksize-minimum=64K", "blocksize-preferred=64K",
-                "blocksize-maximum=32M"],
-    "max-64K": ["blocksize-minimum=1", "blocksize-preferred=4096", "blocksize-maximum=64K"],
-    "only-4K": ["blocksize-minimum=4096", "blocksize-preferred=4096",
-                "blocksize-maximum=4096"],
-}
-
-
-@pytest.mark.parametrize("side", ["source", "target"])
-@pytest.mark.parametrize("rule", RULES)
-def test_block_sizes_of_a_server_are_kept(rule, side, serve, source, old):
-    """Whoever breaks them is refused."""
-    server = serve("--filter=blocksize-policy", "file", source if side == "source" else old,
-                   *RULES[rule], "blocksize-error-policy=error")
-    ends = (server.uri(), old) if side == "source" else (source, server.uri())
-    copy(*ends, within=SOON).must_succeed()
-    VOLUME.must_be_in(old)
-
-
-@pytest.mark.parametrize("verify", ["readback", "none"])
-@pytest.mark.parametrize("side", ["source", "target"])
-def test_server_of_one_client(side, verify, serve, source, old):
-    """It does not offer multi-conn, and refuses a second connection."""
-    server = serve("--filter=limit", "--filter=multi-conn", "file",
-                   source if side == "source" else old, "limit=1",
-                   "multi-conn-mode=disable")
-    ends = (server.uri(), old) if side == "source" else (source, server.uri())
-    copy(*ends, "--retry=0", f"--verify={verify}", within=SOON).must_succeed()
-    VOLUME.must_be_in(old)
-
-
-@pytest.mark.parametrize("verify", ["readback", "none"])
-@pytest.mark.parametrize("side", ["source", "target"])
-def test_qemu_nbd_as_it_is_by_itself(side, verify, place, closing, source, old):
-    """One client at a time; a second one is left waiting."""
-    server = closing(QemuNbd(place, source if side == "source" else old))
-    ends = (server.uri(), old) if side == "source" else (source, server.uri())
-    copy(*ends, "--retry=0", "--deadline=3", f"--verify={verify}",
-         within=SOON).must_succeed()
-    server.close()
-    VOLUME.must_be_in(old)
-
-
-@pytest.mark.parametrize("side", ["source", "target"])
-def test_server_without_multi_conn(side, serve, source, old):
-    server = serve("--filter=multi-conn", "file", source if side == "source" else old,
-                   "multi-conn-mode=disable")
-    ends = (server.uri(), old) if side == "source" else (source, server.uri())
-    copy(*ends, within=SOON).must_succeed()
-    VOLUME.must_be_in(old)
-
-
-@pytest.mark.parametrize("side", ["source", "target"])
-def test_slow_server_is_waited_for(side, serve, source, old):
-    server = serve("--filter=delay", "file", source if side == "source" else old,
-                   "rdelay=300ms", "wdelay=300ms")
-    ends = (server.uri(), old) if side == "source" else (source, server.uri())
-    copy(*ends, "--deadline=5", within=SOON).must_succeed()
-    VOLUME.must_be_in(old)
-
-
-def test_server_that_cannot_be_written(serve, source, old):
-    server = serve("-r", "file", old)
-    copy(source, server.uri(), within=SOON).must_fail(
-        "target", "read.only|cannot be written")
-    with open(old, "rb") as f:
-        assert f.read() == bytes([OLD]) * VOLUME.size
-
-
-# Who may
-
-@pytest.mark.parametrize("tls", ["psk", "x509"])
-@pytest.mark.parametrize("side", ["source", "target"])
-def test_foreign_keys_are_refused(side, tls, serve, place, source, old):
-    homes = [os.path.join(place, name) for name in ("ours", "theirs")]
-    for home in homes:
-        os.mkdir(home)
-    ours, theirs = (Keys(home) for home in homes)
-    server = serve("file", source if side == "source" else old, tcp=True, tls=tls, keys=ours)
-    for uri in (server.uri().replace(homes[0], homes[1]),
-                f"nbd://127.0.0.1:{server.port}/"):
-        ends = (uri, old) if side == "source" else (source, uri)
-        copy(*ends, within=SOON).must_fail(side)
-    with open(old, "rb") as f:
-        assert f.read() == bytes([OLD]) * VOLUME.size
-    ends = (server.uri(), old) if side == "source" else (source, server.uri())
-    copy(*ends, within=SOON).must_succeed()
-    VOLUME.must_be_in(old)
 
 
 # Volumes that are not what they were
