@@ -95,7 +95,8 @@ def test_file_system_of_the_target_is_full(way, verify, place, source):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", point], check=True)
     done = copy(source, f"{point}/target", f"--verify={verify}", *way, within=SOON)
     done.must_fail("target", "No space left")
-    assert done.offset() < 3 * MIB, str(done)
+    # Of several writes under way any one may be the first to find it full.
+    assert done.offset() < VOLUME.size, str(done)
 
 
 # Servers that do not answer
