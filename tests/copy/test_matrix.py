@@ -19,23 +19,30 @@ BEYOND = 64 * KIB
 # Where zeroes cannot be told from data, or cannot be made of nothing.
 THICK = {"nozero"}
 BLANK = {"new", "promised"}
+# Like "unix", but for the connection or the right to write.
+ALIKE = {"tcp", "psk", "readonly"}
+
+
+def some(shapes, count):
+    return [next(shapes) for _ in range(count)]
 
 
 def routes():
-    """From file to file all shapes in two ways each; from every other source to a new file
-    and from a file to every other target all shapes, the way in turn; of the rest each
-    pair with one shape in turn."""
+    """From file to file all shapes in two ways each; from other sources to a new file and
+    from a file to other targets all shapes, the way in turn, or some where only the
+    connection is another; of the rest each pair with one shape in turn."""
     ways, shapes = itertools.cycle(WAYS), itertools.cycle(SHAPES)
     for source, target in itertools.product(SOURCES, TARGETS):
-        if source == "file" or target == "new":
-            chosen = [(shape, next(ways)) for shape in SHAPES]
-            next(ways)  # each shape has another one with the next kind
-            if source == "file" and target in ("new", "used"):
-                chosen += [(shape, next(ways)) for shape in SHAPES]
-                next(ways)
+        if source == "file" and target in ("new", "used"):
+            chosen = [*SHAPES, *SHAPES]
+        elif source == "file" or target == "new":
+            chosen = some(shapes, 4) if {source, target} & ALIKE else SHAPES
         else:
-            chosen = [(next(shapes), next(ways))]
-        for shape, (verify, uring) in chosen:
+            chosen = some(shapes, 1)
+        for i, shape in enumerate(chosen):
+            if i % len(SHAPES) == 0:
+                next(ways)  # so that each shape has another one than before
+            verify, uring = next(ways)
             yield pytest.param(source, target, shape, verify, uring,
                                id="-".join((source, target, shape, verify, uring)))
 
