@@ -8,7 +8,7 @@ import pytest
 from endpoints import Keys, QemuNbd
 from fixtures import SOON, VOLUME
 from fixtures import closing, old, place, serve, source  # noqa: F401
-from shapes import OLD, copy
+from shapes import MIB, OLD, SHAPES, Shape, copy, write_old
 
 RULES = {
     "min-4K": ["blocksize-minimum=4096", "blocksize-preferred=4096",
@@ -30,6 +30,35 @@ def test_block_sizes_of_a_server_are_kept(rule, side, serve, source, old):
     ends = (server.uri(), old) if side == "source" else (source, server.uri())
     copy(*ends, within=SOON).must_succeed()
     VOLUME.must_be_in(old)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("rule", RULES)
+def test_blocks_are_kept_where_extents_are_smaller(rule, side, serve, place):
+    """What is data and what is not changes within blocks of the server."""
+    shape = SHAPES["scattered"].padded(64 << 10)
+    source = shape.write(os.path.join(place, "source"))
+    target = write_old(os.path.join(place, "target"), shape.size)
+    server = serve("--filter=blocksize-policy", "file", source if side == "source" else target,
+                   *RULES[rule], "blocksize-error-policy=error")
+    ends = (server.uri(), target) if side == "source" else (source, server.uri())
+    copy(*ends, "--retry=0", within=SOON).must_succeed()
+    shape.must_be_in(target)
+
+
+@pytest.mark.parametrize("size", [1, 2 * MIB + 777, 2 * MIB + 4096])
+def test_volume_that_fills_no_block_of_the_target(size, serve, place):
+    """Nothing is written beyond it: it is copied or refused."""
+    shape = Shape("tail", size, [(0, size, True)])
+    source = shape.write(os.path.join(place, "source"))
+    target = write_old(os.path.join(place, "target"), 3 * MIB)
+    server = serve("--filter=blocksize-policy", "file", target, *RULES["min-64K"],
+                   "blocksize-error-policy=error")
+    done = copy(source, server.uri(), "--retry=0", within=SOON)
+    if done.status == 0:
+        shape.must_be_in(target, OLD)
+    else:
+        done.must_fail("target", "block", "65536")
 
 
 @pytest.mark.parametrize("verify", ["readback", "none"])
