@@ -128,7 +128,9 @@ int ends_fit_target(struct ends *ends, struct error *err)
 		return error_set_errno(err, ERR_IO, "cannot %s target '%s'",
 			ends->target_exists ? "open" : "create", path);
 	ends->target_made = !ends->target_exists;
-	if (ftruncate(fd, (off_t)ends->source_facts.size) < 0)
+	/* Not every file system can, and where it need not it is not asked. */
+	if ((ends->target_made || ends->target_facts.size != ends->source_facts.size) &&
+		ftruncate(fd, (off_t)ends->source_facts.size) < 0)
 		error_set_errno(err, ERR_IO,
 			"cannot set target '%s' to %" PRIu64 " bytes", path,
 			ends->source_facts.size);

@@ -10,6 +10,8 @@
 static int find_parts(struct slot *slot, struct end *source, struct error *err)
 {
 	const uint64_t end = slot->offset + slot->length;
+	const size_t block =
+		source->block > END_ALIGNMENT ? (size_t)source->block : END_ALIGNMENT;
 	uint64_t at = slot->offset, data, hole;
 
 	slot->part_count = 0;
@@ -24,9 +26,10 @@ static int find_parts(struct slot *slot, struct end *source, struct error *err)
 		if (data >= end)
 			break;
 		at = hole > data ? hole : end;
-		from = (size_t)(data - slot->offset) & ~(size_t)(END_ALIGNMENT - 1);
-		to = (size_t)(at - slot->offset + END_ALIGNMENT - 1) &
-			~(size_t)(END_ALIGNMENT - 1);
+		from = (size_t)(data - slot->offset);
+		from -= from % block;
+		to = (size_t)(at - slot->offset);
+		to += (block - to % block) % block;
 		to = to < slot->length ? to : slot->length;
 		if (last && (from <= last->to || slot->part_count == SLOT_PARTS))
 			last->to = to;
