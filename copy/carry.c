@@ -46,10 +46,22 @@ static bool is_zero(const struct slot *slot, size_t from, size_t to)
 	return chunk_is_zero(slot->data + from, to - from);
 }
 
+void carry_to_side(struct carry *carry, const struct side *target)
+{
+	carry->target = target;
+	carry->to = (struct slot_target) {
+		.block = 1,
+		.is_hole = is_hole,
+		.write = write_range,
+		.clear = clear,
+		.arg = carry,
+	};
+}
+
 /* The pieces of a part are written once they were read, from the first one on that has
  * data: a chunk of zeroes is not for us. written: up to where. */
-static int carry_part(struct carry *carry, const struct part *part,
-	struct slot_target *target, size_t *written, struct error *err)
+static int carry_part(struct carry *carry, const struct part *part, size_t *written,
+	struct error *err)
 {
 	const struct slot *slot = carry->slot;
 
@@ -60,7 +72,7 @@ static int carry_part(struct carry *carry, const struct part *part,
 		if (carry->zero && is_zero(slot, at, to))
 			continue;
 		carry->zero = false;
-		if (slot_write(slot, *written, to, target, err) < 0)
+		if (slot_write(slot, *written, to, &carry->to, err) < 0)
 			return -1;
 		*written = to;
 	}
@@ -71,24 +83,17 @@ int carry_run(void *arg, struct error *err)
 {
 	struct carry *carry = arg;
 	struct slot *slot = carry->slot;
-	struct slot_target target = {
-		.block = 1,
-		.is_hole = is_hole,
-		.write = write_range,
-		.clear = clear,
-		.arg = carry,
-	};
 	size_t written = 0;
 
 	carry->zero = true;
 	for (unsigned i = 0; i < slot->part_count; i++)
-		if (carry_part(carry, &slot->parts[i], &target, &written, err) < 0)
+		if (carry_part(carry, &slot->parts[i], &written, err) < 0)
 			return -1;
 	if (carry->zero)
 		return 0;
-	if (slot_write(slot, written, slot->length, &target, err) < 0)
+	if (slot_write(slot, written, slot->length, &carry->to, err) < 0)
 		return -1;
-	carry->skipped += target.skipped;
+	carry->skipped += carry->to.skipped;
 	if (carry->digested)
 		digest_of(slot->data, slot->length, &carry->digest);
 	return 0;

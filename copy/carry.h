@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* carry.h - a chunk from one path to another by blocking calls, while it is in the
- * processor's cache. */
+/* carry.h - reads a chunk from a path by blocking calls, and writes each piece of it while it
+ * is in the processor's cache. */
 #ifndef COPY_CARRY_H
 #define COPY_CARRY_H
 
@@ -9,15 +9,22 @@
 
 struct carry {
 	struct slot *slot; /* slot_begin() was called */
-	const struct side *source, *target;
+	const struct side *source;
+	struct slot_target to;
 	bool digested; /* the digest is wanted */
 	/* What came of it. */
 	bool zero; /* all of it; nothing was written */
-	uint64_t copied, skipped; /* bytes */
 	struct copy_digest digest; /* unless zero */
+
+	/* For a target that is a path, see carry_to_side(). */
+	const struct side *target;
+	uint64_t copied, skipped; /* bytes */
 };
 
-/* In a thread of a pool. arg: the struct carry. */
+/* Have it written to target by blocking calls, and counted. */
+void carry_to_side(struct carry *carry, const struct side *target);
+
+/* Which thread does not matter when the target is a path. arg: the struct carry. */
 int carry_run(void *arg, struct error *err);
 
 #endif

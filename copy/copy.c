@@ -43,6 +43,7 @@ struct copy {
 	unsigned slot_count;
 	bool carried; /* chunks are read and written by threads, one by one */
 	struct carry carries[SLOTS];
+	bool streamed; /* chunks are read in this thread */
 	struct slot *queue[SLOTS]; /* being read, in the order of their offsets */
 	unsigned queued;
 	struct check check;
@@ -338,16 +339,22 @@ static int clear_zeroes(void *arg, uint64_t offset, uint64_t length, struct erro
 	return clear_range(writing->copy, offset, length, err);
 }
 
-static int write_slot(struct copy *copy, struct slot *slot, struct error *err)
+/* writing is borrowed. */
+static struct slot_target target_of(struct writing *writing)
 {
-	struct writing writing = { .copy = copy, .slot = slot };
-	struct slot_target to = {
-		.block = copy->target->block,
+	return (struct slot_target) {
+		.block = writing->copy->target->block,
 		.is_hole = is_hole,
 		.write = write_range,
 		.clear = clear_zeroes,
-		.arg = &writing,
+		.arg = writing,
 	};
+}
+
+static int write_slot(struct copy *copy, struct slot *slot, struct error *err)
+{
+	struct writing writing = { .copy = copy, .slot = slot };
+	struct slot_target to = target_of(&writing);
 
 	if (slot_write(slot, 0, slot->length, &to, err) < 0)
 		return -1;
@@ -416,6 +423,32 @@ static int copy_slot(struct copy *copy, struct slot *slot, struct error *err)
 	return advance(copy, end, err);
 }
 
+/* From memory to a server: each piece is sent as soon as it was read. */
+static int stream_slot(struct copy *copy, struct slot *slot, uint64_t offset,
+	size_t length, struct error *err)
+{
+	struct writing writing = { .copy = copy, .slot = slot };
+	struct carry carry = {
+		.slot = slot,
+		.source = copy->source->side,
+		.to = target_of(&writing),
+		.digested = copy->verified,
+	};
+
+	if (copy_all_zeroes(copy, offset, err) < 0 ||
+		fault_point("copy.chunk", err) < 0 ||
+		slot_begin(slot, copy->source, offset, length, err) < 0 ||
+		carry_run(&carry, err) < 0)
+		return -1;
+	if (carry.zero)
+		return copy_all_zeroes(copy, offset + length, err);
+	copy->progress.skipped += carry.skipped;
+	if (copy->verified)
+		window_add(copy->current, offset, length, &carry.digest);
+	copy->current->work += CHUNK_SIZE;
+	return advance(copy, offset + length, err);
+}
+
 static struct slot *free_slot(struct copy *copy)
 {
 	for (unsigned i = 0; i < copy->slot_count; i++) {
@@ -443,9 +476,9 @@ static int carry_slot(struct copy *copy, struct slot *slot, uint64_t offset,
 	*carry = (struct carry) {
 		.slot = slot,
 		.source = source->side,
-		.target = copy->target->side,
 		.digested = copy->verified,
 	};
+	carry_to_side(carry, copy->target->side);
 	if (slot_begin(slot, source, offset, length, err) < 0)
 		return -1;
 	return source->ops->call(source, carry_run, carry, &slot->pending, err);
@@ -470,6 +503,8 @@ static int read_next(struct copy *copy, struct slot *slot, struct error *err)
 	if (pace_wait(&copy->pace, &copy->progress, length, err) < 0)
 		return -1;
 	copy->next = data + length;
+	if (copy->streamed)
+		return stream_slot(copy, slot, data, length, err);
 	copy->queue[copy->queued++] = slot;
 	if (copy->carried)
 		return carry_slot(copy, slot, data, length, err);
@@ -619,6 +654,7 @@ static int open_ends(struct copy *copy, const struct endpoint *source,
 								: copy->target->buffers;
 	copy->slot_count = buffers < SLOTS ? buffers : SLOTS;
 	copy->carried = copy->source->threads && copy->target->threads;
+	copy->streamed = copy->source->in_memory && !copy->target->side;
 	return 0;
 }
 

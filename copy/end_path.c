@@ -254,8 +254,10 @@ static bool lives_in_memory(const struct side *side)
 
 static int choose_io(struct end_path *path, struct error *err)
 {
-	const bool direct = path->side.direct >= 0 && !lives_in_memory(&path->side);
+	bool direct;
 
+	path->end.in_memory = lives_in_memory(&path->side);
+	direct = path->side.direct >= 0 && !path->end.in_memory;
 	path->end.buffers = direct ? RING_BUFFERS : CACHE_BUFFERS;
 	path->end.read_back = direct ? COPY_VERIFIED_STORAGE : COPY_VERIFIED_CACHE;
 	if (direct && !path->endpoint->no_uring &&

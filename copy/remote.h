@@ -18,7 +18,7 @@
 #include "copy/copy.h"
 #include "copy/end.h"
 
-#define REMOTE_CONNECTIONS 4
+#define REMOTE_CONNECTIONS 2
 #define REMOTE_DEPTH 32 /* requests of one connection, at most */
 
 struct nbd_handle;

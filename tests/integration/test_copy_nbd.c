@@ -262,6 +262,19 @@ static void every_pattern_arrives(struct remote_fixture *r)
 	}
 }
 
+static void used_target_is_overwritten(struct remote_fixture *r)
+{
+	struct fixture *f = &r->copy;
+
+	f->options.target_is_new = false;
+	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
+		make_pattern(f, &patterns[i]);
+		put_bytes(f->target.path, 0, patterns[i].size, 2);
+		assert_runs(f);
+		assert_same(f, patterns[i].size);
+	}
+}
+
 static void the_bytes_arrive(void **state)
 {
 	struct remote_fixture *r = *state;
@@ -276,6 +289,30 @@ static void the_bytes_arrive_over_tls(void **state)
 
 	serve_tls(r);
 	every_pattern_arrives(r);
+}
+
+/* Read by the thread that sends, piece by piece. */
+static void what_is_in_memory_is_sent_piece_by_piece(void **state)
+{
+	struct remote_fixture *r = *state;
+	struct fixture *f = &r->copy;
+	char target[PATH_MAX];
+	struct scratch memory;
+
+	scratch_make(&memory);
+	if (!scratch_mount(&memory, "tmpfs", "size=64m")) {
+		scratch_remove(&memory);
+		skip_because("cannot mount a tmpfs");
+	}
+	text_copy(target, sizeof(target), f->target.path);
+	use_directory(f, memory.path, f->scratch.path);
+	assert_string_equal(f->target.path, target);
+	serve(r, NULL, NULL);
+	every_pattern_arrives(r);
+	used_target_is_overwritten(r);
+	f->options.verify = COPY_VERIFY_NONE;
+	used_target_is_overwritten(r);
+	scratch_remove(&memory);
 }
 
 /* Such a server would not talk to a second connection. */
@@ -306,19 +343,6 @@ static void a_server_of_large_blocks_is_served_in_blocks(void **state)
 	assert_same(f, patterns[4].size);
 	make_pattern(f, &patterns[5]);
 	assert_fails(f, ERR_NOT_SUPPORTED, "takes blocks of 65536 bytes only");
-}
-
-static void used_target_is_overwritten(struct remote_fixture *r)
-{
-	struct fixture *f = &r->copy;
-
-	f->options.target_is_new = false;
-	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
-		make_pattern(f, &patterns[i]);
-		put_bytes(f->target.path, 0, patterns[i].size, 2);
-		assert_runs(f);
-		assert_same(f, patterns[i].size);
-	}
 }
 
 static void what_was_in_the_target_before_is_gone(void **state)
@@ -818,6 +842,7 @@ int main(void)
 #endif
 		TEST_REMOTE(the_bytes_arrive),
 		TEST_REMOTE(the_bytes_arrive_over_tls),
+		TEST_REMOTE(what_is_in_memory_is_sent_piece_by_piece),
 		TEST_REMOTE(the_bytes_arrive_through_one_slow_connection),
 		TEST_REMOTE(a_server_of_large_blocks_is_served_in_blocks),
 		TEST_REMOTE(what_was_in_the_target_before_is_gone),
