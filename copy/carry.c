@@ -63,7 +63,7 @@ void carry_to_side(struct carry *carry, const struct side *target)
 static int carry_part(struct carry *carry, const struct part *part, size_t *written,
 	struct error *err)
 {
-	const struct slot *slot = carry->slot;
+	struct slot *slot = carry->slot;
 
 	for (size_t at = part->from, to; at < part->to; at = to) {
 		to = part->to - at < PIECE_BYTES ? part->to : at + PIECE_BYTES;

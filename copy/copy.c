@@ -437,7 +437,8 @@ static int stream_slot(struct copy *copy, struct slot *slot, uint64_t offset,
 
 	if (copy_all_zeroes(copy, offset, err) < 0 ||
 		fault_point("copy.chunk", err) < 0 ||
-		slot_begin(slot, copy->source, offset, length, err) < 0 ||
+		slot_begin(slot, copy->source, offset, length, copy->verified, err) <
+			0 ||
 		carry_run(&carry, err) < 0)
 		return -1;
 	if (carry.zero)
@@ -479,7 +480,7 @@ static int carry_slot(struct copy *copy, struct slot *slot, uint64_t offset,
 		.digested = copy->verified,
 	};
 	carry_to_side(carry, copy->target->side);
-	if (slot_begin(slot, source, offset, length, err) < 0)
+	if (slot_begin(slot, source, offset, length, copy->verified, err) < 0)
 		return -1;
 	return source->ops->call(source, carry_run, carry, &slot->pending, err);
 }
@@ -508,7 +509,8 @@ static int read_next(struct copy *copy, struct slot *slot, struct error *err)
 	copy->queue[copy->queued++] = slot;
 	if (copy->carried)
 		return carry_slot(copy, slot, data, length, err);
-	return slot_read(slot, source, data, length, wait_a_bit, copy, err);
+	return slot_read(
+		slot, source, data, length, copy->verified, wait_a_bit, copy, err);
 }
 
 static int read_ahead(struct copy *copy, struct error *err)

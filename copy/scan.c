@@ -67,9 +67,10 @@ static int start_reading(struct scan *scan, struct slot *slot, uint64_t offset,
 	struct reading *reading = &scan->readings[slot - scan->slots];
 
 	if (!end->threads)
-		return slot_read(slot, end, offset, length, pause_for_io, scan, err);
+		return slot_read(
+			slot, end, offset, length, true, pause_for_io, scan, err);
 	*reading = (struct reading) { .scan = scan, .slot = slot };
-	if (slot_begin(slot, end, offset, length, err) < 0)
+	if (slot_begin(slot, end, offset, length, true, err) < 0)
 		return -1;
 	return end->ops->call(end, read_slot, reading, &slot->pending, err);
 }

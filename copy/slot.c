@@ -69,23 +69,25 @@ static int read_part(struct slot *slot, struct end *source, const struct part *p
 }
 
 int slot_begin(struct slot *slot, struct end *source, uint64_t offset, size_t length,
-	struct error *err)
+	bool whole, struct error *err)
 {
 	if (!slot->data && !(slot->data = side_buffer()))
 		return error_no_memory(err);
 	slot->busy = true;
 	slot->offset = offset;
 	slot->length = length;
+	slot->whole = whole;
 	if (find_parts(slot, source, err) < 0)
 		return -1;
-	clear_rest(slot);
+	if (whole)
+		clear_rest(slot);
 	return 0;
 }
 
 int slot_read(struct slot *slot, struct end *source, uint64_t offset, size_t length,
-	slot_wait *wait, void *arg, struct error *err)
+	bool whole, slot_wait *wait, void *arg, struct error *err)
 {
-	if (slot_begin(slot, source, offset, length, err) < 0)
+	if (slot_begin(slot, source, offset, length, whole, err) < 0)
 		return -1;
 	for (unsigned i = 0; i < slot->part_count; i++)
 		if (read_part(slot, source, &slot->parts[i], wait, arg, err) < 0)
@@ -112,11 +114,31 @@ static bool block_is_zero(const struct slot *slot, size_t at, size_t end)
 		slot->data + at, rest < END_ALIGNMENT ? rest : END_ALIGNMENT);
 }
 
-/* The run of blocks that are all zeroes, or all not. */
-static struct part run_at(const struct slot *slot, size_t from, size_t end, bool *zero)
+/* The end of the gap between parts that from is in, or *part, which it is in. */
+static size_t gap_at(
+	const struct slot *slot, size_t from, size_t end, const struct part **part)
 {
-	size_t at = from;
+	for (unsigned i = 0; i < slot->part_count; i++) {
+		*part = &slot->parts[i];
+		if (from < (*part)->from)
+			return (*part)->from < end ? (*part)->from : end;
+		if (from < (*part)->to)
+			return from;
+	}
+	return end;
+}
 
+/* The run of blocks that are all zeroes, or all not. What was not read is not looked at. */
+static struct part run_at(
+	const struct slot *slot, size_t from, size_t end, bool *zero, bool *unread)
+{
+	const struct part *part = NULL;
+	size_t at = gap_at(slot, from, end, &part);
+
+	*zero = *unread = at > from;
+	if (*unread)
+		return (struct part) { .from = from, .to = at };
+	end = part->to < end ? part->to : end;
 	*zero = block_is_zero(slot, at, end);
 	do
 		at += END_ALIGNMENT;
@@ -154,19 +176,21 @@ static int write_range(const struct slot *slot, const struct part *range,
 		slot->offset + range->from, range->to - range->from, err);
 }
 
-int slot_write(const struct slot *slot, size_t from, size_t to,
-	struct slot_target *target, struct error *err)
+int slot_write(struct slot *slot, size_t from, size_t to, struct slot_target *target,
+	struct error *err)
 {
 	struct part range = { from, from }, run;
 	enum fate fate;
-	bool zero;
+	bool zero, unread;
 
 	for (size_t at = from; at < to; at = run.to) {
-		run = run_at(slot, at, to, &zero);
+		run = run_at(slot, at, to, &zero, &unread);
 		fate = FATE_WRITE;
 		if (zero && fate_of(slot, &run, target, &fate, err) < 0)
 			return -1;
 		if (fate == FATE_WRITE) {
+			if (unread && !slot->whole)
+				memset(slot->data + run.from, 0, run.to - run.from);
 			range.to = run.to;
 			continue;
 		}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* slot.h - a chunk in memory: where it is data it is read, the rest is zeroes. */
+/* slot.h - a chunk in memory: where it is data it is read. */
 #ifndef COPY_SLOT_H
 #define COPY_SLOT_H
 
@@ -26,17 +26,19 @@ struct slot {
 	size_t length;
 	struct part parts[SLOT_PARTS]; /* that may hold data, in order */
 	unsigned part_count;
+	bool whole; /* the rest is zeroes; otherwise it is whatever was there before */
 };
 
 /* Wait for the end to make room: -1 gives up. */
 typedef int slot_wait(void *arg, struct error *err);
 
-/* Find out where the chunk at offset may have data; the rest is filled with zeroes. */
+/* Find out where the chunk at offset may have data; fill the rest with zeroes when it is
+ * wanted whole. */
 int slot_begin(struct slot *slot, struct end *source, uint64_t offset, size_t length,
-	struct error *err);
+	bool whole, struct error *err);
 /* The same, and begin to read the chunk at offset; it has been read when pending is 0. */
 int slot_read(struct slot *slot, struct end *source, uint64_t offset, size_t length,
-	slot_wait *wait, void *arg, struct error *err);
+	bool whole, slot_wait *wait, void *arg, struct error *err);
 
 bool slot_is_zero(const struct slot *slot);
 
@@ -56,7 +58,7 @@ struct slot_target {
 /* Write bytes [from, to) of the chunk where they are not zeroes. Zeroes are left alone where
  * the target has them, cleared when there are many, and written otherwise: a request of its
  * own would cost more. */
-int slot_write(const struct slot *slot, size_t from, size_t to,
-	struct slot_target *target, struct error *err);
+int slot_write(struct slot *slot, size_t from, size_t to, struct slot_target *target,
+	struct error *err);
 
 #endif
