@@ -394,7 +394,7 @@ static int copy_all_zeroes(struct copy *copy, uint64_t until, struct error *err)
 	return 0;
 }
 
-/* In this thread, which is not the one that knows the bytes best when they were carried. */
+/* A chunk that was carried is written already, and its thread has looked at it. */
 static int copy_slot(struct copy *copy, struct slot *slot, struct error *err)
 {
 	const struct carry *carry =
@@ -485,7 +485,7 @@ static int carry_slot(struct copy *copy, struct slot *slot, uint64_t offset,
 	return source->ops->call(source, carry_run, carry, &slot->pending, err);
 }
 
-/* Begin to read the next chunk that may hold data; false: there is no more. */
+/* Begin to read the next chunk that may hold data, if there is one. */
 static int read_next(struct copy *copy, struct slot *slot, struct error *err)
 {
 	struct end *source = copy->source;

@@ -22,7 +22,7 @@ static const char *reason(void)
 
 	while (text && strncmp(text, "nbd_", 4) == 0 && (colon = strstr(text, ": ")))
 		text = colon + 2;
-	return text && *text ? text : "no reason given";
+	return text && *text ? text : "the connection was closed";
 }
 
 static bool is_connection_error(int errnum)

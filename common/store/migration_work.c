@@ -63,7 +63,9 @@ static int check_source(
 	return 0;
 }
 
-/* An administrator's reset of migration_status means: stop. */
+/* An administrator's reset of migration_status means: stop. A row that is not in the phase any
+ * more is another matter: a database that failed over has forgotten, or somebody else works.
+ * m->op was read in this transaction. */
 static int check_unchanged(const struct migration *m, const struct volume *volume,
 	enum phase phase, struct error *err)
 {
@@ -71,6 +73,10 @@ static int check_unchanged(const struct migration *m, const struct volume *volum
 
 	if (m->op.cancel)
 		return error_set(err, ERR_CANCELLED, "the migration was cancelled");
+	if (m->op.phase != phase)
+		return error_set(err, ERR_FENCED,
+			"operation '%s' is in phase '%s', not '%s'", m->op.id,
+			phase_name(m->op.phase), phase_name(phase));
 	if (strcmp(volume->migration_status, expected) == 0)
 		return 0;
 	return error_set(err, ERR_CANCELLED,
@@ -440,9 +446,8 @@ static int switch_body(struct db *db, void *arg, struct error *err)
 		return error_set(err, ERR_VOLUME_NOT_FOUND,
 			"the temporary volume '%s' is not there any more",
 			m->temporary_id);
-	if (check_exports(db, m, err) < 0 ||
-		check_unchanged(m, &source, PHASE_SEALING, err) < 0 ||
-		check_source(m, &source, err) < 0 ||
+	if (check_unchanged(m, &source, PHASE_SEALING, err) < 0 ||
+		check_exports(db, m, err) < 0 || check_source(m, &source, err) < 0 ||
 		check_temporary(m, &source, &temporary, err) < 0 ||
 		address_parse(source.host, &address, err) < 0)
 		return -1;
