@@ -25,7 +25,6 @@ struct end_path {
 	struct side side;
 	struct ring *ring; /* or */
 	struct pool *pool;
-	struct end_wait wait;
 	const struct endpoint *endpoint;
 	bool blank; /* a device of zeroes: nothing tells where it has none */
 	uint64_t data, hole; /* the last extent of a file that was found */
@@ -280,7 +279,6 @@ static void fill_in(struct end_path *path, const struct end_options *options)
 	end->transfer_bytes = CHUNK_SIZE;
 	end->zero_bytes = CLEAR_BYTES;
 	end->side = &path->side;
-	path->wait = options->wait;
 	path->blank =
 		options->blank && path->endpoint->zero_when_new && !path->side.is_file;
 	for (size_t i = 0; i < REQUESTS; i++) {

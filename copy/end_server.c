@@ -83,7 +83,7 @@ static int ask(
 	while (server->asked > 0) {
 		if (wait->tick && wait->tick(wait->arg, err) < 0)
 			return -1;
-		if (remote_poll(server->remote, -1, 0.25, err) < 0)
+		if (remote_poll(server->remote, 0.25, err) < 0)
 			return -1;
 	}
 	return 0;

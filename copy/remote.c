@@ -345,15 +345,14 @@ int remote_serve(struct remote *remote, const struct pollfd *fds, struct error *
 	return check_deadline(remote, now, err);
 }
 
-int remote_poll(struct remote *remote, int wake, double seconds, struct error *err)
+int remote_poll(struct remote *remote, double seconds, struct error *err)
 {
-	struct pollfd fds[REMOTE_CONNECTIONS + 1];
+	struct pollfd fds[REMOTE_CONNECTIONS];
 
 	if (remote->error.code)
 		return repeat(remote, err);
 	remote_prepare(remote, fds);
-	fds[remote->count] = (struct pollfd) { .fd = wake, .events = POLLIN };
-	if (poll(fds, remote->count + 1, (int)(seconds * 1e3 + 0.999)) < 0) {
+	if (poll(fds, remote->count, (int)(seconds * 1e3 + 0.999)) < 0) {
 		if (errno != EINTR)
 			return error_set_errno(err, ERR_INTERNAL,
 				"cannot wait for %s '%s'", remote->role, remote->name);

@@ -119,9 +119,8 @@ int remote_extents(struct remote *remote, uint64_t offset, uint64_t limit,
 /* For poll(2): one for each connection. */
 unsigned remote_prepare(const struct remote *remote, struct pollfd *fds);
 int remote_serve(struct remote *remote, const struct pollfd *fds, struct error *err);
-/* Send and receive for at most seconds, until something was answered or wake (-1: none)
- * is readable. */
-int remote_poll(struct remote *remote, int wake, double seconds, struct error *err);
+/* Send and receive for at most seconds, until something was answered. */
+int remote_poll(struct remote *remote, double seconds, struct error *err);
 
 /* For remote_connect.c: a failure that libnbd told of, as "what role 'name': why". */
 int remote_error(const struct remote *remote, const char *what, struct error *err);
