@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several of the files want: from fixtures import ...  # noqa: F401"""
+"""What several of the files want besides conftest.py: from fixtures import ..."""
 import os
 
 import pytest
 
-import processes
-from endpoints import Server
 from shapes import MIB, Shape, write_old
 
 # Three MiB of data, one of nothing, two of data.
@@ -13,34 +11,6 @@ VOLUME = Shape("faults", 6 * MIB, [(0, 3 * MIB, True), (4 * MIB, 2 * MIB, True)]
 IN_DATA, IN_HOLE = 2 * MIB + 5000, 3 * MIB + (500 << 10)
 # So long a copy may take; what hangs would hang longer.
 SOON = 50
-
-
-@pytest.fixture
-def place():
-    """A directory."""
-    directory = processes.temporary_directory("drover-copy-")
-    yield directory
-    processes.remove_directory(directory)
-
-
-@pytest.fixture
-def closing(place):
-    """Give it what is to be closed, before the directory goes."""
-    things = []
-
-    def remember(thing):
-        things.append(thing)
-        return thing
-
-    yield remember
-    for thing in reversed(things):
-        thing.close()
-
-
-@pytest.fixture
-def serve(place, closing):
-    """Start nbdkit with these arguments."""
-    return lambda *arguments, **options: closing(Server(place, *arguments, **options))
 
 
 @pytest.fixture

@@ -9,32 +9,11 @@ import subprocess
 import pytest
 
 import processes
-from endpoints import Server
 from faulty_disk import Loop, impossible_because
 from shapes import MIB, OLD, SHAPES, copy, program, write_old
 
 VOLUME = SHAPES["scattered"]
 SOON = 40
-
-
-@pytest.fixture
-def place():
-    directory = processes.temporary_directory("drover-command-")
-    yield directory
-    processes.remove_directory(directory)
-
-
-@pytest.fixture
-def serve(place):
-    servers = []
-
-    def start(*arguments, **options):
-        servers.append(Server(place, *arguments, **options))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 @pytest.fixture

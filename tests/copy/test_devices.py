@@ -11,7 +11,6 @@ import processes
 from endpoints import Server, at, fails_at, script
 from faulty_disk import FaultyDisk, Loop, impossible_because
 from fixtures import IN_DATA, VOLUME
-from fixtures import closing, place  # noqa: F401
 from shapes import BUILDDIR, KIB, MIB, OLD, SHAPES, Shape, copy, program, write_old
 
 GIB, TIB = 1 << 30, 1 << 40

@@ -12,7 +12,7 @@ import pytest
 
 from endpoints import at, fails_at, script
 from fixtures import IN_DATA, IN_HOLE, SOON, VOLUME
-from fixtures import closing, new, old, place, serve, source  # noqa: F401
+from fixtures import new, old, source  # noqa: F401
 from shapes import MIB, OLD, Copying, copy, write_old
 
 HANG = "sleep 100"

@@ -9,7 +9,6 @@ import time
 import pytest
 
 import processes
-from endpoints import Server
 from faulty_disk import Loop, impossible_because
 from shapes import MIB, Copying, Shape, copy, write_old
 
@@ -18,26 +17,6 @@ VOLUME = Shape("resumed", 9 * MIB + 777, [(0, 9 * MIB + 777, True)])
 INTERVAL = MIB
 SLOWLY = ("--rate=3M", f"--checkpoint-bytes={INTERVAL}")
 SOON = 40
-
-
-@pytest.fixture
-def place():
-    directory = processes.temporary_directory("drover-resume-")
-    yield directory
-    processes.remove_directory(directory)
-
-
-@pytest.fixture
-def serve(place):
-    servers = []
-
-    def start(*arguments, **options):
-        servers.append(Server(place, *arguments, **options))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 @pytest.fixture

@@ -23,13 +23,6 @@ SOON = 40
 
 
 @pytest.fixture
-def place():
-    directory = processes.temporary_directory("drover-running-")
-    yield directory
-    processes.remove_directory(directory)
-
-
-@pytest.fixture
 def source(place):
     return VOLUME.write(os.path.join(place, "source"))
 

@@ -7,7 +7,7 @@ import pytest
 
 from endpoints import Keys, QemuNbd
 from fixtures import SOON, VOLUME
-from fixtures import closing, old, place, serve, source  # noqa: F401
+from fixtures import old, source  # noqa: F401
 from shapes import MIB, OLD, SHAPES, Shape, copy, write_old
 
 RULES = {
