@@ -21,7 +21,7 @@
 #define CHECKPOINT_SECONDS 5.0
 #define WAIT_SECONDS 0.25
 #define LAST_BYTES ((uint64_t)32 << 20)
-#define SLOTS 8
+#define SLOTS 16
 #define WINDOWS 2
 
 /* To clear is no work for a server, but what was cleared is read back. */
@@ -41,6 +41,7 @@ struct copy {
 	uint64_t next; /* reading began before */
 	struct slot slots[SLOTS];
 	unsigned slot_count;
+	unsigned char *buffers; /* of the slots */
 	bool carried; /* chunks are read and written by threads, one by one */
 	struct carry carries[SLOTS];
 	bool streamed; /* chunks are read in this thread */
@@ -125,8 +126,7 @@ static void copy_clear(struct copy *copy)
 	end_close(copy->target);
 	end_close(copy->check.end);
 	scan_free(copy->check.scan);
-	for (size_t i = 0; i < ARRAY_SIZE(copy->slots); i++)
-		free(copy->slots[i].data);
+	free(copy->buffers);
 	if (copy->wake >= 0)
 		close(copy->wake);
 }
@@ -655,6 +655,11 @@ static int open_ends(struct copy *copy, const struct endpoint *source,
 	buffers = copy->source->buffers < copy->target->buffers ? copy->source->buffers
 								: copy->target->buffers;
 	copy->slot_count = buffers < SLOTS ? buffers : SLOTS;
+	copy->buffers = side_buffers(copy->slot_count);
+	if (!copy->buffers)
+		return error_no_memory(err);
+	for (unsigned i = 0; i < copy->slot_count; i++)
+		copy->slots[i].data = copy->buffers + i * CHUNK_SIZE;
 	copy->carried = copy->source->threads && copy->target->threads;
 	copy->streamed = copy->source->in_memory && !copy->target->side;
 	return 0;

@@ -11,7 +11,7 @@
 
 /* Measured: direct I/O wants a few MiB under way; through the page cache more than two
  * threads bring nothing, and neither does io_uring. */
-#define RING_BUFFERS 8
+#define RING_BUFFERS 16
 #define DIRECT_THREADS 4
 #define CACHE_THREADS 2
 #define CACHE_BUFFERS 4

@@ -18,6 +18,7 @@ struct scan {
 	const struct end_wait *wait;
 	uint64_t next, to; /* reading began before next */
 	struct slot slots[SLOTS];
+	unsigned char *buffers; /* of the slots */
 	struct copy_digest digests[SLOTS];
 	struct reading readings[SLOTS];
 	const struct side *side;
@@ -99,16 +100,22 @@ static int read_more(struct scan *scan, struct error *err)
 	return 0;
 }
 
-struct scan *scan_new(void)
-{
-	return calloc(1, sizeof(struct scan));
-}
-
 void scan_free(struct scan *scan)
 {
-	for (unsigned i = 0; scan && i < SLOTS; i++)
-		free(scan->slots[i].data);
+	if (scan)
+		free(scan->buffers);
 	free(scan);
+}
+
+struct scan *scan_new(void)
+{
+	AUTO(scan_free) struct scan *scan = calloc(1, sizeof(*scan));
+
+	if (!scan || !(scan->buffers = side_buffers(SLOTS)))
+		return NULL;
+	for (unsigned i = 0; i < SLOTS; i++)
+		scan->slots[i].data = scan->buffers + i * CHUNK_SIZE;
+	return steal(scan);
 }
 
 int scan_run(struct scan *scan, struct end *end, uint64_t from, uint64_t to,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,9 +18,21 @@
 #include "copy/digest.h"
 #include "copy/remote.h"
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
 void *side_buffer(void)
 {
 	return aligned_alloc(SIDE_ALIGNMENT, CHUNK_SIZE);
+}
+
+void *side_buffers(unsigned count)
+{
+	const size_t size = (count * CHUNK_SIZE + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	void *buffers = aligned_alloc(HUGE_PAGE, size);
+
+	if (buffers)
+		madvise(buffers, size, MADV_HUGEPAGE);
+	return buffers;
 }
 
 static int side_error(

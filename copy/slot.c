@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "copy/slot.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "copy/side.h"
@@ -71,8 +70,6 @@ static int read_part(struct slot *slot, struct end *source, const struct part *p
 int slot_begin(struct slot *slot, struct end *source, uint64_t offset, size_t length,
 	bool whole, struct error *err)
 {
-	if (!slot->data && !(slot->data = side_buffer()))
-		return error_no_memory(err);
 	slot->busy = true;
 	slot->offset = offset;
 	slot->length = length;

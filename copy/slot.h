@@ -19,7 +19,7 @@ struct part {
 };
 
 struct slot {
-	unsigned char *data; /* CHUNK_SIZE bytes, aligned; NULL: not needed so far */
+	unsigned char *data; /* CHUNK_SIZE bytes, aligned */
 	unsigned pending; /* requests that borrow it */
 	bool busy; /* from reading until all is written */
 	uint64_t offset; /* of the chunk */
