@@ -175,6 +175,7 @@ static int advance_behind(struct copy *copy, struct error *err)
 {
 	struct window *window = copy->behind;
 	struct end *target = copy->target;
+	eventfd_t count;
 	int done;
 
 	if (copy->stage == STAGE_WRITING && window->pending == 0) {
@@ -192,6 +193,7 @@ static int advance_behind(struct copy *copy, struct error *err)
 	done = window_check_done(window, err);
 	if (done == 0)
 		return 0;
+	eventfd_read(copy->wake, &count);
 	copy->stage = STAGE_NONE;
 	return done < 0 ? -1 : take_checkpoint(copy, err);
 }
@@ -200,12 +202,9 @@ static int advance_behind(struct copy *copy, struct error *err)
 static int copy_wait(void *arg, double seconds, struct error *err)
 {
 	struct copy *copy = arg;
-	eventfd_t count;
 
 	if (end_poll(copy->target, copy->source, copy->wake, seconds, err) < 0)
 		return -1;
-	if (seconds > 0)
-		eventfd_read(copy->wake, &count);
 	if (advance_behind(copy, err) < 0)
 		return -1;
 	return pace_report(&copy->pace, &copy->progress, false, err);

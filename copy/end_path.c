@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <linux/magic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "copy/digest.h"
@@ -27,6 +28,7 @@ struct end_path {
 	struct pool *pool;
 	const struct endpoint *endpoint;
 	bool blank; /* a device of zeroes: nothing tells where it has none */
+	bool full; /* a file without holes: to look for one takes long in memory */
 	uint64_t data, hole; /* the last extent of a file that was found */
 	unsigned used;
 	struct file_request requests[REQUESTS];
@@ -175,8 +177,9 @@ static int path_extent(struct end *end, uint64_t offset, uint64_t limit, uint64_
 	if (endpoint->next_data)
 		return endpoint->next_data(
 			endpoint->arg, offset, limit, data, hole, err);
-	if (path->blank) {
-		*data = *hole = limit;
+	if (path->blank || path->full) {
+		*data = path->full ? offset : limit;
+		*hole = limit;
 		return 0;
 	}
 	if (offset < path->data || offset >= path->hole) {
@@ -251,11 +254,22 @@ static bool lives_in_memory(const struct side *side)
 		(fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
-static int choose_io(struct end_path *path, struct error *err)
+static bool has_no_hole(const struct side *side)
+{
+	struct stat st;
+
+	return fstat(side->fd, &st) == 0 &&
+		(uint64_t)st.st_blocks * 512 >= (uint64_t)st.st_size;
+}
+
+static int choose_io(
+	struct end_path *path, const struct end_options *options, struct error *err)
 {
 	bool direct;
 
 	path->end.in_memory = lives_in_memory(&path->side);
+	path->full = path->end.in_memory && !options->writable &&
+		has_no_hole(&path->side);
 	direct = path->side.direct >= 0 && !path->end.in_memory;
 	path->end.buffers = direct ? RING_BUFFERS : CACHE_BUFFERS;
 	path->end.read_back = direct ? COPY_VERIFIED_STORAGE : COPY_VERIFIED_CACHE;
@@ -303,7 +317,7 @@ int end_open_path(const char *role, const struct endpoint *endpoint,
 	if (side_open(&path->side, role, endpoint, options->writable, err) < 0)
 		return -1;
 	fill_in(path, options);
-	if (choose_io(path, err) < 0)
+	if (choose_io(path, options, err) < 0)
 		return -1;
 	*out = steal(end);
 	return 0;
