@@ -268,8 +268,8 @@ static int choose_io(
 	bool direct;
 
 	path->end.in_memory = lives_in_memory(&path->side);
-	path->full = path->end.in_memory && !options->writable &&
-		has_no_hole(&path->side);
+	path->full =
+		path->end.in_memory && !options->writable && has_no_hole(&path->side);
 	direct = path->side.direct >= 0 && !path->end.in_memory;
 	path->end.buffers = direct ? RING_BUFFERS : CACHE_BUFFERS;
 	path->end.read_back = direct ? COPY_VERIFIED_STORAGE : COPY_VERIFIED_CACHE;

@@ -57,6 +57,8 @@ struct remote_request {
 
 struct remote_connection {
 	struct nbd_handle *nbd;
+	bool corked; /* the kernel keeps what fills no packet */
+	bool no_cork; /* it is no TCP */
 	unsigned used; /* requests that are not answered */
 	struct remote_request requests[REMOTE_DEPTH + 2]; /* and a flush, a map */
 };
@@ -117,7 +119,7 @@ int remote_extents(struct remote *remote, uint64_t offset, uint64_t limit,
 	struct remote_map *map, unsigned *a, struct error *err);
 
 /* For poll(2): one for each connection. */
-unsigned remote_prepare(const struct remote *remote, struct pollfd *fds);
+unsigned remote_prepare(struct remote *remote, struct pollfd *fds);
 int remote_serve(struct remote *remote, const struct pollfd *fds, struct error *err);
 /* Send and receive for at most seconds, until something was answered. */
 int remote_poll(struct remote *remote, double seconds, struct error *err);
