@@ -135,6 +135,8 @@ class Postgres(Server):
         self._configure(
             "shared_buffers = 32MB\nmax_connections = 80\nunix_socket_directories = ''\n"
             "max_wal_size = 256MB\nfsync = on\nrestart_after_crash = on\n"
+            # In its folder: what a killed one leaves in /dev/shm stays for ever.
+            "dynamic_shared_memory_type = mmap\n"
             f"wal_retrieve_retry_interval = 200ms\n{self._options}")
         if self._place:
             with open(f"{self._data}/pg_hba.conf", "a") as f:
