@@ -64,6 +64,7 @@ static int carry_part(struct carry *carry, const struct part *part, size_t *writ
 	struct error *err)
 {
 	struct slot *slot = carry->slot;
+	size_t whole;
 
 	for (size_t at = part->from, to; at < part->to; at = to) {
 		to = part->to - at < PIECE_BYTES ? part->to : at + PIECE_BYTES;
@@ -72,9 +73,13 @@ static int carry_part(struct carry *carry, const struct part *part, size_t *writ
 		if (carry->zero && is_zero(slot, at, to))
 			continue;
 		carry->zero = false;
-		if (slot_write(slot, *written, to, &carry->to, err) < 0)
+		/* Blocks that the next piece has a part of are written with it. */
+		whole = to - to % carry->to.block;
+		if (whole <= *written)
+			continue;
+		if (slot_write(slot, *written, whole, &carry->to, err) < 0)
 			return -1;
-		*written = to;
+		*written = whole;
 	}
 	return 0;
 }
@@ -85,8 +90,8 @@ int carry_run(void *arg, struct error *err)
 	struct slot *slot = carry->slot;
 	size_t written = 0;
 
-	carry->zero = true;
-	for (unsigned i = 0; i < slot->part_count; i++)
+	carry->zero = carry->source || slot_is_zero(slot);
+	for (unsigned i = 0; carry->source && i < slot->part_count; i++)
 		if (carry_part(carry, &slot->parts[i], &written, err) < 0)
 			return -1;
 	if (carry->zero)

@@ -9,7 +9,7 @@
 
 struct carry {
 	struct slot *slot; /* slot_begin() was called */
-	const struct side *source;
+	const struct side *source; /* NULL: the slot was read already */
 	struct slot_target to;
 	bool digested; /* the digest is wanted */
 	/* What came of it. */

@@ -11,6 +11,8 @@
 #include "copy/carry.h"
 #include "copy/digest.h"
 #include "copy/end.h"
+#include "copy/end_writer.h"
+#include "copy/lane.h"
 #include "copy/pace.h"
 #include "copy/side.h"
 #include "copy/slot.h"
@@ -22,6 +24,7 @@
 #define WAIT_SECONDS 0.25
 #define LAST_BYTES ((uint64_t)32 << 20)
 #define SLOTS 16
+#define LANE_BUFFERS 2 /* beyond those that keep the server busy */
 #define WINDOWS 2
 
 /* To clear is no work for a server, but what was cleared is read back. */
@@ -42,9 +45,13 @@ struct copy {
 	struct slot slots[SLOTS];
 	unsigned slot_count;
 	unsigned char *buffers; /* of the slots */
+	struct lane_job jobs[SLOTS]; /* of the slots */
 	bool carried; /* chunks are read and written by threads, one by one */
-	struct carry carries[SLOTS];
 	bool streamed; /* chunks are read in this thread */
+	bool laned; /* the server takes enough connections for lanes */
+	bool read_by_lanes; /* they are fast at that, too */
+	struct lanes *lanes; /* from the first data on */
+	unsigned given; /* of the queue, to lanes */
 	struct slot *queue[SLOTS]; /* being read, in the order of their offsets */
 	unsigned queued;
 	struct check check;
@@ -57,6 +64,12 @@ struct copy {
 	struct copy_progress progress;
 	struct pace pace;
 };
+
+/* Nothing was written to the target. */
+static bool is_blank(const struct copy_options *options)
+{
+	return options->target_is_new && options->start == 0;
+}
 
 static int prepare_options(
 	struct copy *copy, const struct copy_options *options, struct error *err)
@@ -122,6 +135,7 @@ static void copy_clear(struct copy *copy)
 		options->read_back_stop(options->arg);
 	for (size_t i = 0; i < ARRAY_SIZE(copy->windows); i++)
 		window_clear(&copy->windows[i]);
+	lanes_close(copy->lanes);
 	end_close(copy->source);
 	end_close(copy->target);
 	end_close(copy->check.end);
@@ -175,7 +189,6 @@ static int advance_behind(struct copy *copy, struct error *err)
 {
 	struct window *window = copy->behind;
 	struct end *target = copy->target;
-	eventfd_t count;
 	int done;
 
 	if (copy->stage == STAGE_WRITING && window->pending == 0) {
@@ -193,9 +206,52 @@ static int advance_behind(struct copy *copy, struct error *err)
 	done = window_check_done(window, err);
 	if (done == 0)
 		return 0;
-	eventfd_read(copy->wake, &count);
 	copy->stage = STAGE_NONE;
 	return done < 0 ? -1 : take_checkpoint(copy, err);
+}
+
+/* Towards the end of a copy to another host the windows become smaller: reading back the
+ * last one is all that is left to wait for. */
+static uint64_t bytes_of_window(const struct copy *copy)
+{
+	uint64_t rest = copy->options->size - copy->current->from;
+
+	if (!copy->check.by_host || rest / 2 >= copy->window_bytes)
+		return copy->window_bytes;
+	return rest / 2 > LAST_BYTES ? rest / 2 : LAST_BYTES;
+}
+
+static int give_one(struct copy *copy, struct slot *slot, struct error *err)
+{
+	struct lane_job *job = &copy->jobs[slot - copy->slots];
+
+	job->carry = (struct carry) {
+		.slot = slot,
+		.source = copy->read_by_lanes ? copy->source->side : NULL,
+		.digested = copy->verified,
+	};
+	if (lanes_start(copy->lanes, job, &slot->pending, err) < 0)
+		return -1;
+	copy->given++;
+	return 0;
+}
+
+/* What they write belongs to the current window, or will: no more than two windows are ever
+ * written and no checkpoint. */
+static bool may_give(const struct copy *copy)
+{
+	return !copy->windowed ||
+		copy->current->work + copy->given * CHUNK_SIZE < bytes_of_window(copy);
+}
+
+/* What was read is for the lanes, in its order. */
+static int give(struct copy *copy, struct error *err)
+{
+	while (copy->given < copy->queued && copy->queue[copy->given]->pending == 0 &&
+		may_give(copy))
+		if (give_one(copy, copy->queue[copy->given], err) < 0)
+			return -1;
+	return 0;
 }
 
 /* Let what is under way go on, for at most seconds, and tell of it. */
@@ -204,6 +260,8 @@ static int copy_wait(void *arg, double seconds, struct error *err)
 	struct copy *copy = arg;
 
 	if (end_poll(copy->target, copy->source, copy->wake, seconds, err) < 0)
+		return -1;
+	if (copy->lanes && (lanes_serve(copy->lanes, err) < 0 || give(copy, err) < 0))
 		return -1;
 	if (advance_behind(copy, err) < 0)
 		return -1;
@@ -239,17 +297,6 @@ static int close_window(struct copy *copy, struct error *err)
 	return advance_behind(copy, err);
 }
 
-/* Towards the end of a copy to another host the windows become smaller: reading back the
- * last one is all that is left to wait for. */
-static uint64_t bytes_of_window(const struct copy *copy)
-{
-	uint64_t rest = copy->options->size - copy->current->from;
-
-	if (!copy->check.by_host || rest / 2 >= copy->window_bytes)
-		return copy->window_bytes;
-	return rest / 2 > LAST_BYTES ? rest / 2 : LAST_BYTES;
-}
-
 /* All before to was copied. */
 static int advance(struct copy *copy, uint64_t to, struct error *err)
 {
@@ -265,95 +312,32 @@ static int advance(struct copy *copy, uint64_t to, struct error *err)
 	return close_window(copy, err);
 }
 
-static int await_room(struct copy *copy, struct error *err)
+static int report(void *arg, struct error *err)
 {
-	while (!copy->target->ops->has_room(copy->target))
-		if (copy_wait(copy, WAIT_SECONDS, err) < 0)
-			return -1;
-	return 0;
+	struct copy *copy = arg;
+
+	return pace_report(&copy->pace, &copy->progress, false, err);
 }
 
-static int clear_range(
-	struct copy *copy, uint64_t offset, uint64_t length, struct error *err)
+/* slot may be NULL where only zeroes are written. */
+static struct end_writer writer_of(struct copy *copy, struct slot *slot)
 {
-	struct end *target = copy->target;
-
-	copy->progress.skipped += length;
-	while (length > 0) {
-		uint64_t most = target->zero_bytes;
-		uint64_t part = length < most ? length : most;
-
-		if (await_room(copy, err) < 0 ||
-			target->ops->zero(target, offset, part, &copy->current->pending,
-				err) < 0 ||
-			pace_report(&copy->pace, &copy->progress, false, err) < 0)
-			return -1;
-		offset += part;
-		length -= part;
-	}
-	return 0;
-}
-
-struct writing {
-	struct copy *copy;
-	struct slot *slot;
-};
-
-static int write_range(void *arg, const unsigned char *data, uint64_t offset,
-	size_t length, struct error *err)
-{
-	const struct writing *writing = arg;
-	struct copy *copy = writing->copy;
-	struct end *target = copy->target;
-
-	copy->progress.copied += length;
-	for (size_t at = 0, part; at < length; at += part) {
-		part = length - at;
-		part = part < target->transfer_bytes ? part : target->transfer_bytes;
-		if (await_room(copy, err) < 0 ||
-			target->ops->write(target, data + at, offset + at, part,
-				&writing->slot->pending, &copy->current->pending,
-				err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int is_hole(void *arg, uint64_t from, uint64_t to, bool *out, struct error *err)
-{
-	const struct writing *writing = arg;
-	struct end *target = writing->copy->target;
-	uint64_t data, hole;
-
-	if (target->ops->extent(target, from, to, &data, &hole, err) < 0)
-		return -1;
-	*out = data >= to;
-	return 0;
-}
-
-static int clear_zeroes(void *arg, uint64_t offset, uint64_t length, struct error *err)
-{
-	const struct writing *writing = arg;
-
-	return clear_range(writing->copy, offset, length, err);
-}
-
-/* writing is borrowed. */
-static struct slot_target target_of(struct writing *writing)
-{
-	return (struct slot_target) {
-		.block = writing->copy->target->block,
-		.is_hole = is_hole,
-		.write = write_range,
-		.clear = clear_zeroes,
-		.arg = writing,
+	return (struct end_writer) {
+		.end = copy->target,
+		.wait = wait_a_bit,
+		.tick = report,
+		.arg = copy,
+		.buffer = slot ? &slot->pending : NULL,
+		.all = &copy->current->pending,
+		.copied = &copy->progress.copied,
+		.skipped = &copy->progress.skipped,
 	};
 }
 
 static int write_slot(struct copy *copy, struct slot *slot, struct error *err)
 {
-	struct writing writing = { .copy = copy, .slot = slot };
-	struct slot_target to = target_of(&writing);
+	struct end_writer writer = writer_of(copy, slot);
+	struct slot_target to = end_writer_target(&writer);
 
 	if (slot_write(slot, 0, slot->length, &to, err) < 0)
 		return -1;
@@ -369,6 +353,7 @@ static int copy_zeroes(struct copy *copy, uint64_t until, struct error *err)
 	uint64_t position = copy->progress.position;
 	uint64_t room = copy->window_bytes;
 	uint64_t stale, hole, length;
+	struct end_writer writer = writer_of(copy, NULL);
 
 	if (target->ops->extent(target, position, until, &stale, &hole, err) < 0)
 		return -1;
@@ -379,7 +364,7 @@ static int copy_zeroes(struct copy *copy, uint64_t until, struct error *err)
 		return advance(copy, stale, err);
 	}
 	length = until - position < room ? until - position : room;
-	if (clear_range(copy, position, length, err) < 0)
+	if (end_writer_clear(&writer, position, length, err) < 0)
 		return -1;
 	copy->current->work += target->clears_cheaply ? length / CLEAR_CHEAPER : length;
 	return advance(copy, position + length, err);
@@ -396,8 +381,9 @@ static int copy_all_zeroes(struct copy *copy, uint64_t until, struct error *err)
 /* A chunk that was carried is written already, and its thread has looked at it. */
 static int copy_slot(struct copy *copy, struct slot *slot, struct error *err)
 {
-	const struct carry *carry =
-		copy->carried ? &copy->carries[slot - copy->slots] : NULL;
+	const struct carry *carry = copy->carried || copy->lanes
+		? &copy->jobs[slot - copy->slots].carry
+		: NULL;
 	const uint64_t end = slot->offset + slot->length;
 	struct copy_digest digest;
 
@@ -426,11 +412,11 @@ static int copy_slot(struct copy *copy, struct slot *slot, struct error *err)
 static int stream_slot(struct copy *copy, struct slot *slot, uint64_t offset,
 	size_t length, struct error *err)
 {
-	struct writing writing = { .copy = copy, .slot = slot };
+	struct end_writer writer = writer_of(copy, slot);
 	struct carry carry = {
 		.slot = slot,
 		.source = copy->source->side,
-		.to = target_of(&writing),
+		.to = end_writer_target(&writer),
 		.digested = copy->verified,
 	};
 
@@ -471,7 +457,7 @@ static int carry_slot(struct copy *copy, struct slot *slot, uint64_t offset,
 	size_t length, struct error *err)
 {
 	struct end *source = copy->source;
-	struct carry *carry = &copy->carries[slot - copy->slots];
+	struct carry *carry = &copy->jobs[slot - copy->slots].carry;
 
 	*carry = (struct carry) {
 		.slot = slot,
@@ -482,6 +468,40 @@ static int carry_slot(struct copy *copy, struct slot *slot, uint64_t offset,
 	if (slot_begin(slot, source, offset, length, copy->verified, err) < 0)
 		return -1;
 	return source->ops->call(source, carry_run, carry, &slot->pending, err);
+}
+
+/* A server that has no room for more connections has said so: it will do without. */
+static int open_lanes(struct copy *copy, struct error *err)
+{
+	const struct copy_options *options = copy->options;
+	const struct end_options how = {
+		.writable = true,
+		.blank = is_blank(options),
+		.deadline_s = options->deadline_s,
+		.wait = { .tick = report, .arg = copy },
+	};
+	struct error error = { 0 };
+
+	if (lanes_open(copy->check.target, &how, copy->wake, &copy->lanes, &error) == 0)
+		return 0;
+	copy->laned = false;
+	if (error.code == ERR_LOST)
+		return 0;
+	if (err)
+		*err = error;
+	return -1;
+}
+
+static int begin_to_read(struct copy *copy, struct slot *slot, uint64_t offset,
+	size_t length, struct error *err)
+{
+	if (copy->carried)
+		return carry_slot(copy, slot, offset, length, err);
+	if (copy->lanes && copy->read_by_lanes)
+		return slot_begin(
+			slot, copy->source, offset, length, copy->verified, err);
+	return slot_read(slot, copy->source, offset, length, copy->verified, wait_a_bit,
+		copy, err);
 }
 
 /* Begin to read the next chunk that may hold data, if there is one. */
@@ -503,13 +523,14 @@ static int read_next(struct copy *copy, struct slot *slot, struct error *err)
 	if (pace_wait(&copy->pace, &copy->progress, length, err) < 0)
 		return -1;
 	copy->next = data + length;
-	if (copy->streamed)
+	if (copy->laned && !copy->lanes && open_lanes(copy, err) < 0)
+		return -1;
+	if (copy->streamed && !copy->lanes)
 		return stream_slot(copy, slot, data, length, err);
+	if (begin_to_read(copy, slot, data, length, err) < 0)
+		return -1;
 	copy->queue[copy->queued++] = slot;
-	if (copy->carried)
-		return carry_slot(copy, slot, data, length, err);
-	return slot_read(
-		slot, source, data, length, copy->verified, wait_a_bit, copy, err);
+	return copy->lanes ? give(copy, err) : 0;
 }
 
 static int read_ahead(struct copy *copy, struct error *err)
@@ -528,12 +549,15 @@ static int take_first(struct copy *copy, struct error *err)
 {
 	struct slot *slot = copy->queue[0];
 
-	while (slot->pending > 0)
+	if (copy->lanes && give(copy, err) < 0)
+		return -1;
+	while (slot->pending > 0 || (copy->lanes && copy->given == 0))
 		if (copy_wait(copy, WAIT_SECONDS, err) < 0 || read_ahead(copy, err) < 0)
 			return -1;
 	if (copy_slot(copy, slot, err) < 0)
 		return -1;
 	copy->queued--;
+	copy->given -= copy->lanes ? 1 : 0;
 	memmove(copy->queue, copy->queue + 1, copy->queued * sizeof(copy->queue[0]));
 	return 0;
 }
@@ -599,13 +623,6 @@ static void fill_result(struct copy *copy, struct copy_result *result)
 	digest_to_text(&receipt, result->digest);
 }
 
-static int report(void *arg, struct error *err)
-{
-	struct copy *copy = arg;
-
-	return pace_report(&copy->pace, &copy->progress, false, err);
-}
-
 static int check_end(const struct end *end, uint64_t size, struct error *err)
 {
 	if (size % end->block)
@@ -644,7 +661,7 @@ static int open_ends(struct copy *copy, const struct endpoint *source,
 	if (end_open("source", source, &how, &copy->source, err) < 0)
 		return -1;
 	how.writable = true;
-	how.blank = options->target_is_new && options->start == 0;
+	how.blank = is_blank(options);
 	if (end_open("target", target, &how, &copy->target, err) < 0 ||
 		check_ends(copy, err) < 0)
 		return -1;
@@ -653,6 +670,9 @@ static int open_ends(struct copy *copy, const struct endpoint *source,
 	copy->check.options = options;
 	buffers = copy->source->buffers < copy->target->buffers ? copy->source->buffers
 								: copy->target->buffers;
+	copy->laned = !copy->target->side && !copy->target->only_connection;
+	if (copy->laned)
+		buffers = copy->target->buffers + LANE_BUFFERS;
 	copy->slot_count = buffers < SLOTS ? buffers : SLOTS;
 	copy->buffers = side_buffers(copy->slot_count);
 	if (!copy->buffers)
@@ -661,6 +681,8 @@ static int open_ends(struct copy *copy, const struct endpoint *source,
 		copy->slots[i].data = copy->buffers + i * CHUNK_SIZE;
 	copy->carried = copy->source->threads && copy->target->threads;
 	copy->streamed = copy->source->in_memory && !copy->target->side;
+	copy->read_by_lanes = copy->source->side &&
+		(copy->source->in_memory || copy->source->side->direct < 0);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "copy/end.h"
 
 #include <errno.h>
+#include <sys/eventfd.h>
 
 #include "common/text.h"
 #include "copy/remote.h"
@@ -43,11 +44,14 @@ int end_poll(
 	struct pollfd fds[2 * END_FDS + 1];
 	unsigned mine = end->ops->prepare(end, fds);
 	unsigned others = other ? other->ops->prepare(other, fds + mine) : 0;
+	eventfd_t count;
 
 	fds[mine + others] = (struct pollfd) { .fd = wake, .events = POLLIN };
 	if (wait_for_any(fds, mine + others + 1, seconds) < 0)
 		return error_set_errno(err, ERR_INTERNAL, "cannot wait for %s '%s'",
 			end->role, end->name);
+	if (fds[mine + others].revents)
+		eventfd_read(wake, &count);
 	if (end->ops->serve(end, fds, mine, err) < 0)
 		return -1;
 	return other ? other->ops->serve(other, fds + mine, others, err) : 0;

@@ -103,7 +103,7 @@ int end_open_server(const char *role, const struct endpoint *endpoint,
 	const struct end_options *options, struct end **out, struct error *err);
 
 /* Go on with what is under way on both (other may be NULL), for at most seconds, until
- * something ended or wake (-1: none) is readable. */
+ * something ended or wake, an eventfd (-1: none), was readable and has been read. */
 int end_poll(struct end *end, struct end *other, int wake, double seconds,
 	struct error *err);
 

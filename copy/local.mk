@@ -8,8 +8,10 @@ copy_libcopy_a_SOURCES = \
 	copy/end.c copy/end.h \
 	copy/end_path.c \
 	copy/end_server.c \
+	copy/end_writer.c copy/end_writer.h \
 	copy/endpoint.c \
 	copy/file_io.h \
+	copy/lane.c copy/lane.h \
 	copy/pace.c copy/pace.h \
 	copy/pool.c \
 	copy/read_back.c \
