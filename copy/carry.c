@@ -90,6 +90,7 @@ int carry_run(void *arg, struct error *err)
 	struct slot *slot = carry->slot;
 	size_t written = 0;
 
+	/* What was read already is written in one go: its runs of zeroes stay whole. */
 	carry->zero = carry->source || slot_is_zero(slot);
 	for (unsigned i = 0; carry->source && i < slot->part_count; i++)
 		if (carry_part(carry, &slot->parts[i], &written, err) < 0)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "copy/fifo.h"
 #include "copy/side.h"
 
 enum file_op { FILE_READ, FILE_WRITE, FILE_FLUSH, FILE_CALL };
@@ -26,7 +27,8 @@ struct file_request {
 	int (*run)(void *arg, struct error *err); /* FILE_CALL */
 	void *arg;
 	unsigned *pending[2]; /* counted down when it ended, or NULL */
-	struct file_request *next; /* of a list */
+	struct file_request *next; /* of those that are free */
+	struct fifo_link link; /* of a pool */
 	int answer; /* of a thread */
 	struct error error;
 };

@@ -13,19 +13,15 @@
 #define LANES 2 /* measured on two processors; more brought nothing there */
 #define TICK_SECONDS 0.25
 
-struct list {
-	struct lane_job *first, **last;
-};
-
 struct lane {
 	struct lanes *lanes;
 	struct end *target; /* the thread's */
-	struct list under_way; /* the thread's: sent, and not all answered */
+	struct fifo under_way; /* the thread's: sent, and not all answered */
 	int wake; /* eventfd: there is something to do */
 	unsigned given; /* jobs that did not end; the caller's */
 	bool running;
 	pthread_t thread;
-	struct list waiting; /* under the mutex of the lanes */
+	struct fifo waiting; /* under the mutex of the lanes */
 };
 
 struct lanes {
@@ -33,34 +29,16 @@ struct lanes {
 	int wake; /* of the caller */
 	atomic_bool stop;
 	pthread_mutex_t mutex;
-	struct list ended[LANES]; /* under mutex */
+	struct fifo ended[LANES]; /* under mutex */
 	struct error error; /* under mutex: the first one */
 	struct lane lanes[LANES];
 };
 
-static void list_init(struct list *list)
+static struct lane_job *take(struct fifo *fifo)
 {
-	list->first = NULL;
-	list->last = &list->first;
-}
+	struct fifo_link *link = fifo_take(fifo);
 
-static void list_add(struct list *list, struct lane_job *job)
-{
-	job->next = NULL;
-	*list->last = job;
-	list->last = &job->next;
-}
-
-static struct lane_job *list_take(struct list *list)
-{
-	struct lane_job *job = list->first;
-
-	if (!job)
-		return NULL;
-	list->first = job->next;
-	if (!list->first)
-		list->last = &list->first;
-	return job;
+	return link ? container_of(link, struct lane_job, link) : NULL;
 }
 
 static int tick(void *arg, struct error *err)
@@ -88,20 +66,20 @@ static int wait_a_bit(void *arg, struct error *err)
 static void end_jobs(struct lane *lane)
 {
 	struct lanes *lanes = lane->lanes;
-	struct list *ended = &lanes->ended[lane - lanes->lanes];
-	struct list rest;
+	struct fifo *ended = &lanes->ended[lane - lanes->lanes];
+	struct fifo rest;
 	struct lane_job *job;
 	bool some = false;
 
-	list_init(&rest);
+	fifo_init(&rest);
 	pthread_mutex_lock(&lanes->mutex);
-	while ((job = list_take(&lane->under_way))) {
+	while ((job = take(&lane->under_way))) {
 		some = some || job->answers == 0;
-		list_add(job->answers == 0 ? ended : &rest, job);
+		fifo_add(job->answers == 0 ? ended : &rest, &job->link);
 	}
 	pthread_mutex_unlock(&lanes->mutex);
-	while ((job = list_take(&rest)))
-		list_add(&lane->under_way, job);
+	while ((job = take(&rest)))
+		fifo_add(&lane->under_way, &job->link);
 	if (some)
 		eventfd_write(lanes->wake, 1);
 }
@@ -111,7 +89,7 @@ static struct lane_job *next_job(struct lane *lane)
 	struct lane_job *job;
 
 	pthread_mutex_lock(&lane->lanes->mutex);
-	job = list_take(&lane->waiting);
+	job = take(&lane->waiting);
 	pthread_mutex_unlock(&lane->lanes->mutex);
 	return job;
 }
@@ -130,7 +108,7 @@ static int carry_job(struct lane *lane, struct lane_job *job, struct error *err)
 	};
 
 	job->answers = 0;
-	list_add(&lane->under_way, job);
+	fifo_add(&lane->under_way, &job->link);
 	carry->to = end_writer_target(&writer);
 	return carry_run(carry, err);
 }
@@ -168,8 +146,8 @@ static int lane_open(struct lane *lane, const struct endpoint *target,
 {
 	struct end_options how = *options;
 
-	list_init(&lane->under_way);
-	list_init(&lane->waiting);
+	fifo_init(&lane->under_way);
+	fifo_init(&lane->waiting);
 	how.one_connection = true;
 	how.wait = (struct end_wait) { .tick = tick, .arg = lane };
 	lane->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -200,7 +178,7 @@ int lanes_open(const struct endpoint *target, const struct end_options *options,
 	for (unsigned i = 0; i < LANES; i++) {
 		lanes->lanes[i].lanes = lanes;
 		lanes->lanes[i].wake = -1;
-		list_init(&lanes->ended[i]);
+		fifo_init(&lanes->ended[i]);
 	}
 	for (unsigned i = 0; i < LANES; i++)
 		if (lane_open(&lanes->lanes[i], target, options, err) < 0)
@@ -259,7 +237,7 @@ int lanes_start(
 	++*pending;
 	lane->given++;
 	pthread_mutex_lock(&lanes->mutex);
-	list_add(&lane->waiting, job);
+	fifo_add(&lane->waiting, &job->link);
 	pthread_mutex_unlock(&lanes->mutex);
 	eventfd_write(lane->wake, 1);
 	return 0;
@@ -271,7 +249,7 @@ int lanes_serve(struct lanes *lanes, struct error *err)
 	for (unsigned i = 0; i < LANES; i++) {
 		struct lane_job *job;
 
-		while ((job = list_take(&lanes->ended[i]))) {
+		while ((job = take(&lanes->ended[i]))) {
 			--*job->pending;
 			lanes->lanes[i].given--;
 		}

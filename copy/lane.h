@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "copy/carry.h"
 #include "copy/end.h"
+#include "copy/fifo.h"
 
 struct lane;
 struct lanes;
@@ -21,7 +22,7 @@ struct lane_job {
 	/* Of the lane. */
 	unsigned *pending;
 	unsigned answers; /* requests that borrow the slot */
-	struct lane_job *next;
+	struct fifo_link link;
 };
 
 /* Connect to the target, which takes several connections. wake is an eventfd that becomes

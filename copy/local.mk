@@ -10,6 +10,7 @@ copy_libcopy_a_SOURCES = \
 	copy/end_server.c \
 	copy/end_writer.c copy/end_writer.h \
 	copy/endpoint.c \
+	copy/fifo.h \
 	copy/file_io.h \
 	copy/lane.c copy/lane.h \
 	copy/pace.c copy/pace.h \

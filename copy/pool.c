@@ -9,10 +9,6 @@
 
 #define THREADS_MAX 8
 
-struct list {
-	struct file_request *first, **last;
-};
-
 struct pool {
 	const struct side *side;
 	unsigned most, running, idle;
@@ -20,33 +16,15 @@ struct pool {
 	int wake; /* eventfd: something ended */
 	pthread_mutex_t mutex; /* for all below, and idle */
 	pthread_cond_t changed;
-	struct list waiting, ended;
+	struct fifo waiting, ended;
 	bool stop;
 };
 
-static void list_init(struct list *list)
+static struct file_request *take(struct fifo *fifo)
 {
-	list->first = NULL;
-	list->last = &list->first;
-}
+	struct fifo_link *link = fifo_take(fifo);
 
-static void list_add(struct list *list, struct file_request *request)
-{
-	request->next = NULL;
-	*list->last = request;
-	list->last = &request->next;
-}
-
-static struct file_request *list_take(struct list *list)
-{
-	struct file_request *request = list->first;
-
-	if (!request)
-		return NULL;
-	list->first = request->next;
-	if (!list->first)
-		list->last = &list->first;
-	return request;
+	return link ? container_of(link, struct file_request, link) : NULL;
 }
 
 int pool_open(
@@ -63,8 +41,8 @@ int pool_open(
 		return error_set_errno(err, ERR_INTERNAL, "cannot make an eventfd");
 	pthread_mutex_init(&pool->mutex, NULL);
 	pthread_cond_init(&pool->changed, NULL);
-	list_init(&pool->waiting);
-	list_init(&pool->ended);
+	fifo_init(&pool->waiting);
+	fifo_init(&pool->ended);
 	*out = steal(pool);
 	return 0;
 }
@@ -89,7 +67,7 @@ static struct file_request *next_waiting(struct pool *pool)
 	struct file_request *request = NULL;
 
 	pool->idle++;
-	while (!pool->stop && !(request = list_take(&pool->waiting)))
+	while (!pool->stop && !(request = take(&pool->waiting)))
 		pthread_cond_wait(&pool->changed, &pool->mutex);
 	pool->idle--;
 	return request;
@@ -106,7 +84,7 @@ static void *work(void *arg)
 		request->answer =
 			file_request_perform(pool->side, request, &request->error);
 		pthread_mutex_lock(&pool->mutex);
-		list_add(&pool->ended, request);
+		fifo_add(&pool->ended, &request->link);
 		eventfd_write(pool->wake, 1);
 	}
 	pthread_mutex_unlock(&pool->mutex);
@@ -118,7 +96,7 @@ int pool_start(struct pool *pool, struct file_request *request, struct error *er
 	bool more;
 
 	pthread_mutex_lock(&pool->mutex);
-	list_add(&pool->waiting, request);
+	fifo_add(&pool->waiting, &request->link);
 	more = pool->idle == 0 && pool->running < pool->most;
 	pthread_cond_signal(&pool->changed);
 	pthread_mutex_unlock(&pool->mutex);
@@ -149,7 +127,7 @@ struct file_request *pool_next(struct pool *pool)
 	struct file_request *request;
 
 	pthread_mutex_lock(&pool->mutex);
-	request = list_take(&pool->ended);
+	request = take(&pool->ended);
 	pthread_mutex_unlock(&pool->mutex);
 	return request;
 }
