@@ -10,7 +10,7 @@ volume_manager_libmanager_a_SOURCES = \
 	volume-manager/forward.c \
 	volume-manager/locks.c \
 	volume-manager/manager.c volume-manager/manager.h \
-	volume-manager/methods.c \
+	volume-manager/methods.c volume-manager/methods.h \
 	volume-manager/process.c volume-manager/process.h \
 	volume-manager/reports.c \
 	volume-manager/scan.c volume-manager/silence.c

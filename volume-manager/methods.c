@@ -13,11 +13,9 @@
 #include "common/store/services.h"
 #include "common/store/volumes.h"
 #include "volume-manager/manager.h"
+#include "volume-manager/methods.h"
 
-#define MAX_RESERVATIONS 64
-
-/* "volume": {"versioned_object.data": {"id": ...}}, or a plain volume_id. */
-static int volume_id_of(const struct rpc_request *request, const char *key,
+int methods_volume_id(const struct rpc_request *request, const char *key,
 	const char **out, struct error *err)
 {
 	struct json_object *object, *data;
@@ -37,7 +35,7 @@ static int volume_id_of(const struct rpc_request *request, const char *key,
 	return 0;
 }
 
-static int get_volume(struct manager *manager, const char *id, struct volume *volume,
+int methods_volume(struct manager *manager, const char *id, struct volume *volume,
 	struct error *err)
 {
 	int found = store_volume_get(manager->db, id, volume, err);
@@ -48,15 +46,14 @@ static int get_volume(struct manager *manager, const char *id, struct volume *vo
 	return found < 0 ? -1 : 0;
 }
 
-/* A service's argument is the backend that was asked. */
-static struct manager *manager_of(void *arg)
+struct manager *methods_manager(void *arg)
 {
 	const struct managed *managed = arg;
 
 	return managed->manager;
 }
 
-static bool must_wait(const struct error *err)
+bool methods_must_wait(const struct error *err)
 {
 	return err->code == ERR_DB_UNAVAILABLE || err->code == ERR_DB_UNKNOWN ||
 		err->code == ERR_DB_RETRY || err->code == ERR_BROKER;
@@ -67,13 +64,13 @@ static bool must_wait(const struct error *err)
 static int create_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = manager_of(arg);
+	struct manager *manager = methods_manager(arg);
 	enum admission admission;
 	struct volume volume;
 	const char *id;
 
-	if (volume_id_of(request, "volume", &id, err) < 0 ||
-		get_volume(manager, id, &volume, err) < 0)
+	if (methods_volume_id(request, "volume", &id, err) < 0 ||
+		methods_volume(manager, id, &volume, err) < 0)
 		return -1;
 	/* A temporary volume of a Cinder source names where its data comes from only after
 	 * it was made empty. */
@@ -95,15 +92,15 @@ static int create_volume(void *arg, const struct rpc_request *request,
 	return RPC_DONE;
 }
 
-static int put_back(struct manager *manager, const char *id, const char *status,
+int methods_put_back(struct manager *manager, const char *id, const char *status,
 	const char *const *reservations, struct error *err)
 {
 	struct error why = *err;
 
-	if (must_wait(err))
+	if (methods_must_wait(err))
 		return -1;
 	if (store_volume_put_back(manager->db, id, status, reservations, err) < 0 &&
-		must_wait(err))
+		methods_must_wait(err))
 		return -1;
 	*err = why;
 	return -1;
@@ -112,31 +109,32 @@ static int put_back(struct manager *manager, const char *id, const char *status,
 static int delete_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = manager_of(arg);
+	struct manager *manager = methods_manager(arg);
 	bool unmanage = false, cascade = false;
 	enum admission admission;
 	const char *id;
 	int moved;
 
-	if (volume_id_of(request, "volume", &id, err) < 0 ||
+	if (methods_volume_id(request, "volume", &id, err) < 0 ||
 		json_get_bool_or(
 			request->args, "unmanage_only", false, &unmanage, err) < 0 ||
 		json_get_bool_or(request->args, "cascade", false, &cascade, err) < 0)
 		return -1;
 	moved = forward_if_moved(manager, request, id, err);
 	if (moved)
-		return moved > 0 ? moved : put_back(manager, id, "deleting", NULL, err);
+		return moved > 0 ? moved
+				 : methods_put_back(manager, id, "deleting", NULL, err);
 	if (unmanage || cascade) {
 		error_set(err, ERR_NOT_SUPPORTED,
 			"volume '%s' cannot be deleted so: %s is not supported", id,
 			unmanage ? "unmanage_only" : "cascade");
-		return put_back(manager, id, "deleting", NULL, err);
+		return methods_put_back(manager, id, "deleting", NULL, err);
 	}
 	if (store_delete_volume(
 		    manager->db, id, request->request_id, true, &admission, err) < 0)
 		return err->code == ERR_VOLUME_NOT_FOUND
 			? RPC_DONE
-			: put_back(manager, id, "deleting", NULL, err);
+			: methods_put_back(manager, id, "deleting", NULL, err);
 	log_info("delete_volume volume=%s request=%s%s", id, request->request_id,
 		admission == DUPLICATE ? " duplicate" : "");
 	return RPC_DONE;
@@ -182,19 +180,19 @@ static struct json_object *connection_info(const struct export *export)
 static int initialize_connection(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = manager_of(arg);
+	struct manager *manager = methods_manager(arg);
 	struct export export;
 	struct volume volume;
 	const char *id, *host;
 	int moved;
 	bool nbd;
 
-	if (volume_id_of(request, "volume", &id, err) < 0)
+	if (methods_volume_id(request, "volume", &id, err) < 0)
 		return -1;
 	moved = forward_if_moved(manager, request, id, err);
 	if (moved)
 		return moved;
-	if (get_volume(manager, id, &volume, err) < 0 ||
+	if (methods_volume(manager, id, &volume, err) < 0 ||
 		connector_of(request, &host, &nbd, err) < 0)
 		return -1;
 	/* Nova and os-brick do not speak NBD: they would not know what to do with it. */
@@ -244,12 +242,12 @@ void methods_answer(struct manager *manager, struct managed *managed)
 static int terminate_connection(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = manager_of(arg);
+	struct manager *manager = methods_manager(arg);
 	const char *id, *host;
 	int moved;
 	bool nbd;
 
-	if (volume_id_of(request, "volume", &id, err) < 0)
+	if (methods_volume_id(request, "volume", &id, err) < 0)
 		return -1;
 	moved = forward_if_moved(manager, request, id, err);
 	if (moved)
@@ -262,11 +260,11 @@ static int terminate_connection(void *arg, const struct rpc_request *request,
 static int remove_export(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = manager_of(arg);
+	struct manager *manager = methods_manager(arg);
 	const char *id;
 	int moved;
 
-	if (volume_id_of(request, "volume", &id, err) < 0)
+	if (methods_volume_id(request, "volume", &id, err) < 0)
 		return -1;
 	moved = forward_if_moved(manager, request, id, err);
 	if (moved)
@@ -308,7 +306,7 @@ static int read_request(const struct rpc_request *request,
 static int migrate_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	struct manager *manager = manager_of(arg);
+	struct manager *manager = methods_manager(arg);
 	struct migration_request migration = {
 		.request_id = request->request_id,
 		.service_down_time = manager->settings->service_down_time,
@@ -318,7 +316,7 @@ static int migrate_volume(void *arg, const struct rpc_request *request,
 	struct error why;
 	int moved;
 
-	if (volume_id_of(request, "volume", &migration.volume_id, err) < 0)
+	if (methods_volume_id(request, "volume", &migration.volume_id, err) < 0)
 		return -1;
 	moved = read_request(request, &migration, err) < 0
 		? -1
@@ -332,7 +330,7 @@ static int migrate_volume(void *arg, const struct rpc_request *request,
 			admission == DUPLICATE ? " duplicate" : "");
 		return RPC_DONE;
 	}
-	if (must_wait(err))
+	if (methods_must_wait(err))
 		return -1;
 	why = *err;
 	if (store_migration_refuse(manager->db, &migration, &why, err) < 0)
@@ -354,13 +352,12 @@ static int get_capabilities(void *arg, const struct rpc_request *request,
 static int publish_service_capabilities(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	reports_look(manager_of(arg));
+	reports_look(methods_manager(arg));
 	return RPC_DONE;
 }
 
-/* Ends with NULL; what is not a list of strings counts as none. */
-static void reservations_of(struct json_object *args, const char *key,
-	const char *out[MAX_RESERVATIONS + 1])
+void methods_reservations(struct json_object *args, const char *key,
+	const char *out[METHODS_RESERVATIONS + 1])
 {
 	struct json_object *list;
 	size_t n = 0;
@@ -369,8 +366,8 @@ static void reservations_of(struct json_object *args, const char *key,
 	if (!json_object_object_get_ex(args, key, &list) ||
 		!json_object_is_type(list, json_type_array))
 		return;
-	for (size_t i = 0; i < json_object_array_length(list) && n < MAX_RESERVATIONS;
-		i++) {
+	for (size_t i = 0;
+		i < json_object_array_length(list) && n < METHODS_RESERVATIONS; i++) {
 		struct json_object *item = json_object_array_get_idx(list, i);
 
 		if (json_object_is_type(item, json_type_string))
@@ -379,43 +376,43 @@ static void reservations_of(struct json_object *args, const char *key,
 	out[n] = NULL;
 }
 
-/* Not supported, but the API tier has changed the row and reserved quota: put back. While
- * a migration runs that is the reason given. */
-static int refuse_changed(struct manager *manager, const struct rpc_request *request,
+int methods_refuse_changed(struct manager *manager, const struct rpc_request *request,
 	const char *status, const char *doing, struct error *err)
 {
-	const char *reservations[MAX_RESERVATIONS + 1];
+	const char *reservations[METHODS_RESERVATIONS + 1];
 	struct volume volume;
 	const char *id;
 	int moved;
 
-	if (volume_id_of(request, "volume", &id, err) < 0)
+	if (methods_volume_id(request, "volume", &id, err) < 0)
 		return -1;
-	reservations_of(request->args, "reservations", reservations);
+	methods_reservations(request->args, "reservations", reservations);
 	moved = forward_if_moved(manager, request, id, err);
 	if (moved)
-		return moved > 0 ? moved
-				 : put_back(manager, id, status, reservations, err);
-	if (get_volume(manager, id, &volume, err) < 0)
+		return moved > 0
+			? moved
+			: methods_put_back(manager, id, status, reservations, err);
+	if (methods_volume(manager, id, &volume, err) < 0)
 		return -1;
 	if (store_volume_idle(manager->db, &volume, doing, err) == 0)
 		error_set(err, ERR_NOT_SUPPORTED,
 			"volume '%s' cannot %s: '%s' is not supported", id, doing,
 			request->method);
-	return put_back(manager, id, status, reservations, err);
+	return methods_put_back(manager, id, status, reservations, err);
 }
 
 static int extend_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	return refuse_changed(
-		manager_of(arg), request, "extending", "be extended", err);
+	return methods_refuse_changed(
+		methods_manager(arg), request, "extending", "be extended", err);
 }
 
 static int retype(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	return refuse_changed(manager_of(arg), request, "retyping", "be retyped", err);
+	return methods_refuse_changed(
+		methods_manager(arg), request, "retyping", "be retyped", err);
 }
 
 /* Known, and answered "not supported" at once; but whoever has the volume now, a Cinder
@@ -435,7 +432,7 @@ static int not_supported(void *arg, const struct rpc_request *request,
 			json_get_string(data, "id", &id, err) < 0))
 		return -1;
 	if (id && uuid_is(id))
-		moved = forward_if_moved(manager_of(arg), request, id, err);
+		moved = forward_if_moved(methods_manager(arg), request, id, err);
 	if (moved)
 		return moved;
 	return error_set(err, ERR_NOT_SUPPORTED,
