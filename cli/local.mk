@@ -3,6 +3,7 @@ noinst_LIBRARIES += cli/libcli.a
 cli_libcli_a_SOURCES = \
 	cli/cli.c cli/cli.h \
 	cli/database.c \
+	cli/doctor.c \
 	cli/exports.c \
 	cli/fields.c cli/fields.h \
 	cli/garbage.c \

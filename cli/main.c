@@ -30,6 +30,8 @@ static const struct verb verbs[] = {
 		"make the database's tables, or bring them up to date" },
 	{ "db check", "", 0, 0, 0, verb_db_check,
 		"tell whether the database is complete and current" },
+	{ "doctor", "", 0, 0, JSON | OPT_BIT(OPT_READY_TO_LEAVE), verb_doctor,
+		"look for what is wrong" },
 	{ "service list", "", 0, 0, JSON, verb_service_list,
 		"schedulers and volume managers, and whether they are up" },
 	{ "host list", "", 0, 0, JSON, verb_host_list, "hosts and their zones" },

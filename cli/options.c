@@ -31,6 +31,8 @@ static const struct {
 		"status 'maintenance' meanwhile: users cannot interrupt" },
 	[OPT_WAIT] = { "--wait", NULL, "wait until it ends; exit 0 only on success" },
 	[OPT_NO_PROGRESS] = { "--no-progress", NULL, "wait silently" },
+	[OPT_READY_TO_LEAVE] = { "--ready-to-leave", NULL,
+		"what stands in the way of Cinder's own services" },
 };
 
 bool options_has(const struct options *options, enum option_id id)

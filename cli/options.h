@@ -29,6 +29,7 @@ enum option_id {
 	OPT_LOCK_VOLUME,
 	OPT_WAIT,
 	OPT_NO_PROGRESS,
+	OPT_READY_TO_LEAVE,
 	OPT_COUNT
 };
 #define OPT_BIT(id) (1u << (id))

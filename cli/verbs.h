@@ -8,6 +8,8 @@
 int verb_db_sync(struct cli *cli, struct error *err);
 int verb_db_check(struct cli *cli, struct error *err);
 
+int verb_doctor(struct cli *cli, struct error *err);
+
 int verb_service_list(struct cli *cli, struct error *err);
 int verb_host_list(struct cli *cli, struct error *err);
 int verb_pool_list(struct cli *cli, struct error *err);

@@ -40,6 +40,7 @@ common_libcommon_a_SOURCES += \
 	common/store/migrations.c common/store/migrations.h \
 	common/store/moved.c common/store/moved.h \
 	common/store/operations.c common/store/operations.h \
+	common/store/doctor.c common/store/doctor.h \
 	common/store/orphans.c common/store/orphans.h \
 	common/store/remote.c common/store/remote.h \
 	common/store/standby.c common/store/standby.h \

@@ -41,6 +41,7 @@ integration_tests += \
 	tests/integration/test_store_exports \
 	tests/integration/test_store_moved \
 	tests/integration/test_store_garbage \
+	tests/integration/test_store_doctor \
 	tests/integration/test_store_pools
 
 tests_integration_test_store_check_SOURCES = \
@@ -85,3 +86,6 @@ tests_integration_test_store_garbage_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_pools_SOURCES = \
 	tests/integration/test_store_pools.c $(store_fixture)
 tests_integration_test_store_pools_LDADD = $(UNIT_LIBS) -lpthread
+tests_integration_test_store_doctor_SOURCES = \
+	tests/integration/test_store_doctor.c $(store_fixture)
+tests_integration_test_store_doctor_LDADD = $(UNIT_LIBS)
