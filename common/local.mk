@@ -15,6 +15,9 @@ common_libcommon_a_SOURCES += \
 common_libcommon_a_SOURCES += \
 	common/store/schema.c common/store/schema.h
 common_libcommon_a_SOURCES += common/conf.c common/conf.h
+common_libcommon_a_SOURCES += \
+	common/md5.c common/md5.h \
+	common/nfs_shares.c common/nfs_shares.h
 common_libcommon_a_SOURCES += common/url.c common/url.h
 common_libcommon_a_SOURCES += \
 	common/broker.c common/broker.h \

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "common/cinder-options.h"
@@ -28,6 +29,7 @@ struct whole {
 
 #define S(field) offsetof(struct whole, settings.field)
 #define W(field) offsetof(struct whole, field)
+#define B(field) offsetof(struct backend_settings, field)
 #define MANY 1e9
 
 static const struct option default_options[] = {
@@ -142,6 +144,8 @@ static const struct option drover_options[] = {
 		"encrypt the data of migrations between hosts, each with a key of its own" },
 	{ "nbdkit", OPTION_STRING, S(nbdkit), "nbdkit", 0, 0,
 		"The program that exports volumes to other hosts." },
+	{ "mount_helper", OPTION_STRING, S(mount_helper), NULL, 0, 0,
+		"Command that runs drover-mount as root, when Drover itself is not root." },
 };
 
 /* backend_host is not here: as in Cinder it counts in the backend's own section only. */
@@ -165,8 +169,35 @@ static const struct option backend_options[] = {
 		offsetof(struct backend_settings, availability_zone), NULL, 0, 0,
 		"Availability zone of this backend; storage_availability_zone if not "
 		"set." },
-	{ "frozen", OPTION_BOOL, offsetof(struct backend_settings, frozen), "false", 0,
-		0, "Take no new volumes." },
+	{ "frozen", OPTION_BOOL, B(frozen), "false", 0, 0, "Take no new volumes." },
+	{ "nfs_shares_config", OPTION_STRING, B(nfs_shares_config),
+		"/etc/cinder/nfs_shares", 0, 0,
+		"Driver nfs: file with a share in each line, server:/path." },
+	{ "nas_host", OPTION_STRING, B(nas_host), "", 0, 0,
+		"Driver nfs: server of the only share, in place of nfs_shares_config." },
+	{ "nas_share_path", OPTION_STRING, B(nas_share_path), "", 0, 0,
+		"Driver nfs: path of that share on nas_host." },
+	{ "nfs_mount_point_base", OPTION_STRING, B(nfs_mount_point_base),
+		"$state_path/mnt", 0, 0,
+		"Driver nfs: directory of the mount points, each named by its share's MD5." },
+	{ "nfs_mount_options", OPTION_STRING, B(nfs_mount_options), NULL, 0, 0,
+		"Driver nfs: options for mount -o, see nfs(5)." },
+	{ "nas_mount_options", OPTION_STRING, B(nas_mount_options), NULL, 0, 0,
+		"Driver nfs: the same; counts before nfs_mount_options." },
+	{ "nfs_mount_attempts", OPTION_INT, B(nfs_mount_attempts), "3", 0, 1000,
+		"Driver nfs: attempts to mount a share; at least one is made." },
+	{ "nfs_sparsed_volumes", OPTION_BOOL, B(nfs_sparsed_volumes), "true", 0, 0,
+		"Driver nfs: new volumes take space only as they are written." },
+	{ "nfs_qcow2_volumes", OPTION_BOOL, B(nfs_qcow2_volumes), "false", 0, 0,
+		"Driver nfs: refused when true, volumes are raw." },
+	{ "nfs_snapshot_support", OPTION_BOOL, B(nfs_snapshot_support), "false", 0, 0,
+		"Driver nfs: accepted; snapshots need no such switch here." },
+	{ "nas_secure_file_operations", OPTION_STRING, B(nas_secure_file_operations),
+		"auto", 0, 0,
+		"Driver nfs: auto, true or false; files are the daemon's user's always." },
+	{ "nas_secure_file_permissions", OPTION_STRING, B(nas_secure_file_permissions),
+		"auto", 0, 0,
+		"Driver nfs: mode of new volumes: true 660, false 666, auto as found." },
 };
 
 static const struct option backend_host_options[] = {
@@ -543,6 +574,7 @@ static void backend_clear(struct backend_settings *b)
 	free(b->host);
 	free(b->volume_name_template);
 	free(b->state_path);
+	free(b->mount_helper);
 }
 
 void backend_settings_free(struct backend_settings *backends, size_t count)
@@ -611,6 +643,9 @@ static int read_backend(const struct settings *s, const char *name,
 	b->host = text_format("%s@%s", host && *host ? host : s->host, name);
 	if (!b->host)
 		return error_no_memory(err);
+	if (s->mount_helper &&
+		set_if_missing(&b->mount_helper, s->mount_helper, err) < 0)
+		return -1;
 	if (set_if_missing(&b->name, name, err) < 0 ||
 		set_if_missing(&b->state_path, s->state_path, err) < 0 ||
 		set_if_missing(&b->volume_backend_name, name, err) < 0 ||
@@ -624,11 +659,45 @@ static int read_backend(const struct settings *s, const char *name,
 	return 0;
 }
 
+static int check_switch(const struct settings *s, const struct backend_settings *b,
+	const char *option, const char *value, struct error *err)
+{
+	static const char *const known[] = { "auto", "true", "false" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (strcasecmp(known[i], value) == 0)
+			return 0;
+	error_set(err, ERR_CONFIG, "'%s' is neither auto nor true nor false", value);
+	return blame(s, b->name, option, err);
+}
+
+static int check_nfs(
+	const struct settings *s, const struct backend_settings *b, struct error *err)
+{
+	if (b->nfs_qcow2_volumes) {
+		error_set(err, ERR_CONFIG,
+			"Drover keeps volumes as raw files only, not as qcow2");
+		return blame(s, b->name, "nfs_qcow2_volumes", err);
+	}
+	if (b->nfs_mount_point_base[0] != '/') {
+		error_set(err, ERR_CONFIG, "'%s' is not an absolute path",
+			b->nfs_mount_point_base);
+		return blame(s, b->name, "nfs_mount_point_base", err);
+	}
+	if (check_switch(s, b, "nas_secure_file_operations",
+		    b->nas_secure_file_operations, err) < 0)
+		return -1;
+	return check_switch(s, b, "nas_secure_file_permissions",
+		b->nas_secure_file_permissions, err);
+}
+
 static int check_backend(const struct settings *s, struct backend_settings *b,
 	const char *const *known_drivers, struct error *err)
 {
 	if (check_driver(b, known_drivers, err) < 0)
 		return blame(s, b->name, "volume_driver", err);
+	if (strcmp(b->volume_driver, "nfs") == 0)
+		return check_nfs(s, b, err);
 	if (strcmp(b->volume_driver, "file") != 0)
 		return 0;
 	if (!b->file_directory)

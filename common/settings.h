@@ -55,6 +55,7 @@ struct settings {
 	char *my_ip; /* [DEFAULT] my_ip: where exports for other hosts listen */
 	bool nbd_tls; /* exports between hosts: TLS with a one-time key */
 	char *nbdkit; /* program, "nbdkit" */
+	char *mount_helper; /* command that mounts shares for us, words; NULL: none */
 };
 
 /* Seconds that a manager may be silent after its lease ended. One that was stopped in good
@@ -77,6 +78,18 @@ struct backend_settings {
 	char *availability_zone; /* backend_availability_zone or storage_availability_zone */
 	bool frozen;
 	char *state_path; /* [DEFAULT] state_path; NULL: nothing is kept there */
+	/* Driver nfs, names as Cinder's; common/nfs_shares.h makes shares of them. */
+	char *nfs_shares_config; /* a file; not looked at with nas_host and nas_share_path */
+	char *nfs_mount_point_base; /* "$state_path/mnt" */
+	char *nfs_mount_options; /* "vers=4.1,..."; NULL: none */
+	int64_t nfs_mount_attempts; /* 3 */
+	bool nfs_sparsed_volumes; /* true */
+	bool nfs_qcow2_volumes, nfs_snapshot_support;
+	char *nas_host, *nas_share_path; /* both or none count; may be empty */
+	char *nas_mount_options; /* NULL: nfs_mount_options */
+	char *nas_secure_file_operations,
+		*nas_secure_file_permissions; /* auto|true|false */
+	char *mount_helper; /* [drover] mount_helper; NULL: none */
 };
 
 /* --config-file arguments; none: /etc/drover/drover.conf, else /etc/cinder/cinder.conf.

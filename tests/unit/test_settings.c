@@ -15,7 +15,7 @@
 
 #define DATABASE "\n[database]\nconnection = postgresql://u:p@h/d\n"
 
-static const char *const drivers[] = { "file", "lvm", NULL };
+static const char *const drivers[] = { "file", "lvm", "nfs", NULL };
 
 static char *write_file(const char *text)
 {
@@ -316,6 +316,47 @@ static void backends_are_made_from_their_sections(void **state)
 	backend_settings_free(b, count);
 }
 
+static void an_nfs_backend_takes_cinders_options(void **state)
+{
+	AUTO(settings_free)
+	struct settings *s = loaded(
+		"[DEFAULT]\nenabled_backends = one, two\nstate_path = /state\n"
+		"[backend_defaults]\n"
+		"volume_driver = cinder.volume.drivers.nfs.NfsDriver\n"
+		"nfs_mount_options = vers=4.2\nnas_secure_file_permissions = False\n"
+		"[one]\nnfs_shares_config = /etc/one.shares\nnfs_mount_attempts = 7\n"
+		"[two]\nnas_host = nas\nnas_share_path = /x\n"
+		"nas_mount_options = vers=3\nnfs_sparsed_volumes = 0\n"
+		"nfs_mount_point_base = /mnt/two\n"
+		"[drover]\nmount_helper = sudo -n helper\n" DATABASE);
+	struct backend_settings *b = NULL;
+	struct error err = { 0 };
+	size_t count = 0;
+
+	if (settings_backends(s, drivers, &b, &count, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(count, 2);
+	assert_string_equal(b[0].volume_driver, "nfs");
+	assert_string_equal(b[0].nfs_shares_config, "/etc/one.shares");
+	assert_string_equal(b[0].nfs_mount_point_base, "/state/mnt");
+	assert_string_equal(b[0].nfs_mount_options, "vers=4.2");
+	assert_int_equal(b[0].nfs_mount_attempts, 7);
+	assert_null(b[0].nas_mount_options);
+	assert_string_equal(b[0].nas_host, "");
+	assert_true(b[0].nfs_sparsed_volumes);
+	assert_string_equal(b[0].mount_helper, "sudo -n helper");
+	assert_string_equal(b[0].nas_secure_file_permissions, "False");
+	assert_string_equal(b[0].nas_secure_file_operations, "auto");
+	assert_string_equal(b[1].nfs_shares_config, "/etc/cinder/nfs_shares");
+	assert_string_equal(b[1].nfs_mount_point_base, "/mnt/two");
+	assert_string_equal(b[1].nas_host, "nas");
+	assert_string_equal(b[1].nas_share_path, "/x");
+	assert_string_equal(b[1].nas_mount_options, "vers=3");
+	assert_int_equal(b[1].nfs_mount_attempts, 3);
+	assert_false(b[1].nfs_sparsed_volumes);
+	backend_settings_free(b, count);
+}
+
 static void a_wrong_backend_is_one_sentence(void **state)
 {
 	static const struct {
@@ -324,7 +365,7 @@ static void a_wrong_backend_is_one_sentence(void **state)
 		{ "", "backend 'a' is enabled, but there is no section [a]" },
 		{ "[a]\nvolume_driver = cinder.volume.drivers.rbd.RBDDriver\n",
 			"there is no driver 'cinder.volume.drivers.rbd.RBDDriver', only:"
-			" file, lvm" },
+			" file, lvm, nfs" },
 		{ "[a]\nvolume_driver = file\n",
 			"[a] file_directory is not set, but driver 'file' needs it" },
 		{ "[a]\nfile_directory = x\n", "'x' is not an absolute path" },
@@ -334,6 +375,14 @@ static void a_wrong_backend_is_one_sentence(void **state)
 			"option 'reserved_percentage': 101 is outside 0 to 100" },
 		{ "[a]\nfile_directory = /x\nmax_over_subscription_ratio = lots\n",
 			"'lots' is neither 'auto' nor a number from 1 up" },
+		{ "[a]\nvolume_driver = nfs\nnfs_qcow2_volumes = yes\n",
+			"option 'nfs_qcow2_volumes': Drover keeps volumes as raw files" },
+		{ "[a]\nvolume_driver = nfs\nnfs_mount_point_base = mnt\n",
+			"option 'nfs_mount_point_base': 'mnt' is not an absolute" },
+		{ "[a]\nvolume_driver = nfs\nnas_secure_file_permissions = 660\n",
+			"'660' is neither auto nor true nor false" },
+		{ "[a]\nvolume_driver = nfs\nnas_secure_file_operations =\n",
+			"'' is neither auto nor true nor false" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -417,6 +466,7 @@ int main(void)
 		cmocka_unit_test(a_wrong_setting_is_one_sentence),
 		cmocka_unit_test(a_service_is_never_down_between_two_heartbeats),
 		cmocka_unit_test(backends_are_made_from_their_sections),
+		cmocka_unit_test(an_nfs_backend_takes_cinders_options),
 		cmocka_unit_test(a_wrong_backend_is_one_sentence),
 		cmocka_unit_test(the_listing_can_be_read_again),
 		cmocka_unit_test(the_listing_keeps_secrets),
