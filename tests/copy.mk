@@ -4,7 +4,9 @@ unit_tests_of_copy = \
 	tests/unit/test_copy_ways \
 	tests/unit/test_checkpoint_file \
 	tests/unit/test_backend \
-	tests/unit/test_file_driver
+	tests/unit/test_file_driver \
+	tests/unit/test_nfs_driver \
+	tests/unit/test_nfs_shares
 check_PROGRAMS += $(unit_tests_of_copy)
 TESTS += $(unit_tests_of_copy)
 
@@ -25,6 +27,10 @@ tests_unit_test_backend_SOURCES = tests/unit/test_backend.c tests/unit/scratch.h
 tests_unit_test_backend_LDADD = $(BACKEND_TEST_LIBS)
 tests_unit_test_file_driver_SOURCES = tests/unit/test_file_driver.c tests/unit/scratch.h
 tests_unit_test_file_driver_LDADD = $(BACKEND_TEST_LIBS)
+tests_unit_test_nfs_driver_SOURCES = tests/unit/test_nfs_driver.c tests/unit/scratch.h
+tests_unit_test_nfs_driver_LDADD = $(BACKEND_TEST_LIBS)
+tests_unit_test_nfs_shares_SOURCES = tests/unit/test_nfs_shares.c tests/unit/scratch.h
+tests_unit_test_nfs_shares_LDADD = $(BACKEND_TEST_LIBS)
 tests_integration_test_copy_nbd_SOURCES = tests/integration/test_copy_nbd.c \
 	tests/unit/test_copy.h tests/unit/scratch.h
 tests_integration_test_copy_nbd_LDADD = $(COPY_LIBS) $(UNIT_LIBS)

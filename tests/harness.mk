@@ -12,6 +12,7 @@ EXTRA_DIST += \
 	tests/harness/network.py \
 	tests/harness/packages.sh \
 	tests/harness/nbd_load.py \
+	tests/harness/nfs_cloud.py \
 	tests/harness/peer.py \
 	tests/harness/processes.py \
 	tests/harness/relay.py \
@@ -34,6 +35,7 @@ EXTRA_DIST += \
 	tests/scenarios/test_forward.py \
 	tests/scenarios/test_hosts.py \
 	tests/scenarios/test_migrate.py \
+	tests/scenarios/test_nfs.py \
 	tests/scenarios/test_owner.py \
 	tests/scenarios/test_refusals.py \
 	tests/scenarios/test_standby.py \

@@ -152,10 +152,15 @@ static void assert_id(const struct object_id *id)
 	assert(id->text[0] && !strchr(id->text, ' '));
 }
 
-static int driver_find(struct backend *backend, const char *name, struct object_id *id,
-	uint64_t *size, struct error *err)
+static int driver_find(struct backend *backend, const char *name,
+	const struct object_id *known, struct object_id *id, uint64_t *size,
+	struct error *err)
 {
-	int there = backend->driver->find(backend->state, name, id, size, err);
+	int there;
+
+	if (known && !known->text[0])
+		known = NULL;
+	there = backend->driver->find(backend->state, name, known, id, size, err);
 
 	assert(there >= -1 && there <= 1);
 	if (there == 1)
@@ -180,7 +185,7 @@ int backend_find(struct backend *backend, const char *name,
 
 	if (check_name(name, err) < 0)
 		return -1;
-	there = driver_find(backend, name, &found, &found_size, err);
+	there = driver_find(backend, name, known, &found, &found_size, err);
 	if (there <= 0)
 		return there;
 	if (known && known->text[0] && !id_is_equal(&found, known))
@@ -213,7 +218,7 @@ static int accept(struct backend *backend, const char *name, uint64_t size,
 			"object '%s' on backend '%s' has %" PRIu64
 			" bytes, fewer than the %" PRIu64 " it was made with",
 			name, backend->settings->name, found_size, size);
-	return backend->driver->forget(backend->state, name, err);
+	return backend->driver->forget(backend->state, name, found, err);
 }
 
 int backend_create(struct backend *backend, const char *name, uint64_t size,
@@ -223,11 +228,12 @@ int backend_create(struct backend *backend, const char *name, uint64_t size,
 	struct recorder recorder = { record, arg };
 	struct object_id made = { "" };
 	uint64_t made_size = 0;
-	int there;
+	int there = 0;
 
 	if (check_name(name, err) < 0 || check_size(size, err) < 0)
 		return -1;
-	there = driver_find(backend, name, &made, &made_size, err);
+	if (known && known->text[0])
+		there = driver_find(backend, name, known, &made, &made_size, err);
 	if (there < 0)
 		return -1;
 	if (there == 1 && accept(backend, name, size, known, &made, made_size, err) < 0)
@@ -237,7 +243,8 @@ int backend_create(struct backend *backend, const char *name, uint64_t size,
 	if (there == 0 &&
 		backend->driver->create(backend->state, name, size, call_record,
 			&recorder, &made, err) < 0)
-		return -1;
+		return err && err->code == ERR_EXISTS ? is_not_ours(backend, name, err)
+						      : -1;
 	assert_id(&made);
 	*id = made;
 	return 0;
@@ -249,7 +256,7 @@ static int report_absent(struct backend *backend, const char *name,
 {
 	struct object_id found;
 	uint64_t size;
-	int there = driver_find(backend, name, &found, &size, err);
+	int there = driver_find(backend, name, id, &found, &size, err);
 
 	if (there < 0)
 		return -1;
@@ -311,11 +318,33 @@ int backend_endpoint(struct backend *backend, const char *name,
 	return 0;
 }
 
-int backend_forget(struct backend *backend, const char *name, struct error *err)
+int backend_location(struct backend *backend, const struct object_id *id, char *out,
+	size_t size, struct error *err)
+{
+	assert(size > 0);
+	out[0] = '\0';
+	if (check_id(id, err) < 0)
+		return -1;
+	if (!backend->driver->location)
+		return 0;
+	return backend->driver->location(backend->state, id, out, size, err);
+}
+
+int backend_look_in(struct backend *backend, const char *location, struct error *err)
+{
+	if (!location[0] || !backend->driver->look_in)
+		return 0;
+	return backend->driver->look_in(backend->state, location, err);
+}
+
+int backend_forget(struct backend *backend, const char *name,
+	const struct object_id *id, struct error *err)
 {
 	if (check_name(name, err) < 0)
 		return -1;
-	return backend->driver->forget(backend->state, name, err);
+	if (id && !id->text[0])
+		id = NULL;
+	return backend->driver->forget(backend->state, name, id, err);
 }
 
 int backend_clone(struct backend *backend, const struct endpoint *source,

@@ -53,9 +53,10 @@ struct backend_driver {
 	int (*create)(void *state, const char *name, uint64_t size,
 		object_record record, void *arg, struct object_id *id,
 		struct error *err);
-	/* 1 and the identity and size when the object is there, 0 when not. */
-	int (*find)(void *state, const char *name, struct object_id *id, uint64_t *size,
-		struct error *err);
+	/* 1 and the identity and size when the object is there, 0 when not. known, when
+	 * not NULL, is the identity it should have: it may tell where to look. */
+	int (*find)(void *state, const char *name, const struct object_id *known,
+		struct object_id *id, uint64_t *size, struct error *err);
 	/* Give the object of this identity another name, durably; never over an existing
 	 * one. ERR_NOT_FOUND, ERR_EXISTS. */
 	int (*rename)(void *state, const char *name, const struct object_id *id,
@@ -65,9 +66,17 @@ struct backend_driver {
 		struct error *err);
 	int (*endpoint)(void *state, const char *name, const struct object_id *id,
 		struct endpoint *out, struct error *err);
-	/* Remove what an unfinished create of this name left under its temporary name. */
-	int (*forget)(void *state, const char *name, struct error *err);
+	/* Remove what an unfinished create of this name left under its temporary name. id,
+	 * when not NULL, is what the finished object has. */
+	int (*forget)(void *state, const char *name, const struct object_id *id,
+		struct error *err);
 
+	/* Optional, for drivers whose storage has several places: the one that this
+	 * object is in, as provider_location has it. NULL: nothing is written there. */
+	int (*location)(void *state, const struct object_id *id, char *out, size_t size,
+		struct error *err);
+	/* Optional. From now on objects of unknown identity are looked for there only. */
+	int (*look_in)(void *state, const char *location, struct error *err);
 	/* Optional. Make target's content source's without copying bytes; both exist and
 	 * have equal size. 1 done, 0 this storage cannot (then bytes are copied), -1.
 	 * NULL: cannot. */
@@ -76,6 +85,7 @@ struct backend_driver {
 };
 
 extern const struct backend_driver file_driver;
+extern const struct backend_driver nfs_driver;
 /* All drivers, ends with NULL; and their names and aliases, for settings_backends(). */
 extern const struct backend_driver *const backend_drivers[];
 const char *const *backend_driver_names(void);
@@ -114,7 +124,13 @@ int backend_remove(struct backend *backend, const char *name,
 	const struct object_id *id, struct error *err);
 int backend_endpoint(struct backend *backend, const char *name,
 	const struct object_id *id, struct endpoint *out, struct error *err);
-int backend_forget(struct backend *backend, const char *name, struct error *err);
+/* What provider_location says of the object; empty for most drivers. */
+int backend_location(struct backend *backend, const struct object_id *id, char *out,
+	size_t size, struct error *err);
+/* Objects of unknown identity are there (provider_location of their row; may be empty). */
+int backend_look_in(struct backend *backend, const char *location, struct error *err);
+int backend_forget(struct backend *backend, const char *name,
+	const struct object_id *id, struct error *err);
 /* 1 cloned, 0 cannot. */
 int backend_clone(struct backend *backend, const struct endpoint *source,
 	const struct endpoint *target, struct error *err);

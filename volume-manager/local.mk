@@ -2,7 +2,7 @@
 include volume-manager/drivers/local.mk
 
 sbin_PROGRAMS += volume-manager/drover-volume-manager
-pkglibexec_PROGRAMS += volume-manager/drover-worker
+pkglibexec_PROGRAMS += volume-manager/drover-worker volume-manager/drover-mount
 noinst_LIBRARIES += volume-manager/libmanager.a volume-manager/libwork.a
 
 volume_manager_libmanager_a_SOURCES = \
@@ -12,12 +12,13 @@ volume_manager_libmanager_a_SOURCES = \
 	volume-manager/manager.c volume-manager/manager.h \
 	volume-manager/methods.c volume-manager/methods.h \
 	volume-manager/process.c volume-manager/process.h \
-	volume-manager/reports.c \
+	volume-manager/report_nfs.c volume-manager/reports.c \
 	volume-manager/scan.c volume-manager/silence.c
 
 volume_manager_libwork_a_SOURCES = \
 	volume-manager/work.c volume-manager/work.h \
 	volume-manager/work_export.c \
+	volume-manager/work_foreign.c \
 	volume-manager/work_fence.c volume-manager/work_fence.h \
 	volume-manager/work_garbage.c \
 	volume-manager/work_lock.c volume-manager/work_standby.c \
@@ -34,3 +35,7 @@ volume_manager_drover_worker_SOURCES = volume-manager/worker.c \
 	volume-manager/process.c
 volume_manager_drover_worker_LDADD = volume-manager/libwork.a \
 	volume-manager/libbackend.a $(COPY_LIBS) $(COMMON_LIBS)
+
+volume_manager_drover_mount_SOURCES = volume-manager/mount_main.c
+volume_manager_drover_mount_LDADD = volume-manager/libbackend.a copy/libcopy.a \
+	$(COMMON_LIBS)

@@ -8,6 +8,7 @@
  *	methods.c	RPC methods
  *	forward.c	requests for volumes that have moved to another host
  *	reports.c	what the backends have: asked of workers, told to the schedulers
+ *	report_nfs.c	... in the form of Cinder's driver nfs
  *	scan.c		rows that are due: operations, garbage, exports
  *	silence.c	hosts that are gone
  *	children.c	worker processes
@@ -175,6 +176,11 @@ void reports_look_at(struct managed *managed);
 void reports_take(struct manager *manager, const char *backend, const char *text);
 /* The capabilities as Cinder's backends report them. */
 struct json_object *reports_capabilities(struct managed *managed);
+
+/* report_nfs.c */
+bool reports_are_nfs(const struct managed *managed);
+/* gib: of all volumes there. */
+struct json_object *reports_nfs(const struct managed *managed, int64_t gib);
 
 /* forward.c */
 /* Whose is the volume of this request? 0: ours or nobody's, go on. RPC_LATER: another

@@ -62,15 +62,18 @@ static void add_numbers(
 struct json_object *reports_capabilities(struct managed *managed)
 {
 	const struct backend_settings *settings = managed->settings;
-	struct json_object *o = json_object_new_object();
-	struct json_object *pool = json_object_new_object();
-	struct json_object *pools = json_object_new_array();
+	struct json_object *o, *pool, *pools;
 	int64_t gib = 0, count = 0;
 	struct error err;
 
 	if (store_volume_usage(
 		    managed->manager->db, settings->host, &gib, &count, &err) < 0)
 		log_warning("a report counts no volumes: %s", err.text);
+	if (reports_are_nfs(managed))
+		return reports_nfs(managed, gib);
+	o = json_object_new_object();
+	pool = json_object_new_object();
+	pools = json_object_new_array();
 	json_add_string(o, "volume_backend_name", settings->volume_backend_name);
 	json_add_string(o, "vendor_name", "Drover");
 	json_add_string(o, "driver_version", PACKAGE_VERSION);

@@ -94,6 +94,7 @@ int work_find_object(struct work *work, struct backend *backend, const char *nam
 {
 	const struct backend_settings *settings = backend_settings_of(backend);
 	struct object_id known = { "" }, id;
+	struct object_hint hint;
 	int found = work_sure(work,
 		store_object_get(work->db, settings->host, name_id, out, err), err);
 
@@ -102,7 +103,8 @@ int work_find_object(struct work *work, struct backend *backend, const char *nam
 	if (found)
 		snprintf(known.text, sizeof(known.text), "%s", out->identity);
 	else if (backend_object_name(
-			 settings, name_id, out->name, sizeof(out->name), err) < 0)
+			 settings, name_id, out->name, sizeof(out->name), err) < 0 ||
+		work_foreign_look(work, backend, name_id, out->name, &hint, err) < 0)
 		return -1;
 	int there = backend_find(backend, out->name, &known, &id, NULL, err);
 	if (there < 0)
@@ -111,6 +113,8 @@ int work_find_object(struct work *work, struct backend *backend, const char *nam
 		return error_set(err, ERR_NOT_FOUND,
 			"object '%s' is not on backend '%s'", out->name,
 			settings->name);
+	if (!found && work_foreign_check(backend, out->name, &id, &hint, err) < 0)
+		return -1;
 	snprintf(out->identity, sizeof(out->identity), "%s", id.text);
 	if (known.text[0])
 		return 0;
@@ -176,7 +180,8 @@ static int make_locked(struct work *work, struct backend *backend,
 		    &id, err) < 0)
 		return -1;
 	snprintf(out->identity, sizeof(out->identity), "%s", id.text);
-	return 0;
+	return backend_location(
+		backend, &id, out->location, sizeof(out->location), err);
 }
 
 int work_make_object(struct work *work, struct backend *backend,
@@ -216,8 +221,9 @@ int work_create(struct work *work, struct operation *op)
 		work_make_object(work, backend, op, volume.name_id,
 			(uint64_t)volume.size_gib << 30, &object, &why) == 0) {
 		if (fault_point("create.made", &err) < 0 ||
-			work_sure(work, store_create_done(work->db, op, &err), &err) <
-				0)
+			work_sure(work,
+				store_create_done(work->db, op, object.location, &err),
+				&err) < 0)
 			return log_error("%s", err.text), WORK_FAILED;
 		log_info("volume created id=%s host=%s size_gib=%lld", volume.id,
 			op->host, (long long)volume.size_gib);

@@ -107,6 +107,13 @@ int work_backend_open(struct work *work, const char *address, struct backend **o
  * did not make is looked for by name and written down. ERR_NOT_FOUND. */
 int work_find_object(struct work *work, struct backend *backend, const char *name_id,
 	struct object_row *out, struct error *err);
+/* work_foreign.c, for an object that is not written down: what Cinder's tables say of it, and
+ * the backend looks for it there. ERR_INVALID_VOLUME when they say that it is not raw. */
+int work_foreign_look(struct work *work, struct backend *backend, const char *name_id,
+	const char *name, struct object_hint *hint, struct error *err);
+/* Where they say nothing of its format: ERR_INVALID_VOLUME when it looks like no raw one. */
+int work_foreign_check(struct backend *backend, const char *name,
+	const struct object_id *id, const struct object_hint *hint, struct error *err);
 /* Make the object of name_id for op, or find that it was made: plan, create, identify.
  * ERR_FENCED when op has ended meanwhile. */
 int work_make_object(struct work *work, struct backend *backend,

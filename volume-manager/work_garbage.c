@@ -13,11 +13,17 @@ static int identify(struct work *work, struct backend *backend, struct garbage *
 	struct error *err)
 {
 	const struct object_id unknown = { "" };
+	struct object_hint hint;
 	struct object_id id;
 	int found;
 
-	if (backend_object_name(backend_settings_of(backend), garbage->volume_id,
-		    garbage->name, sizeof(garbage->name), err) < 0)
+	if (work_sure(work,
+		    store_object_hint(
+			    work->db, garbage->host, garbage->volume_id, &hint, err),
+		    err) < 0 ||
+		backend_look_in(backend, hint.location, err) < 0 ||
+		backend_object_name(backend_settings_of(backend), garbage->volume_id,
+			garbage->name, sizeof(garbage->name), err) < 0)
 		return -1;
 	found = backend_find(backend, garbage->name, &unknown, &id, NULL, err);
 	if (found <= 0)
@@ -90,12 +96,14 @@ int work_retire(struct work *work, struct garbage *garbage, struct error *err)
 		work_backend_open(work, garbage->host, &backend, err) < 0)
 		return -1;
 	found = garbage->by_name ? identify(work, backend, garbage, err) : 1;
-	if (found < 0 || backend_forget(backend, garbage->name, err) < 0)
+	if (found < 0)
+		return -1;
+	snprintf(id.text, sizeof(id.text), "%s", garbage->identity);
+	if (backend_forget(backend, garbage->name, &id, err) < 0)
 		return -1;
 	/* Without identity the object never got its name: there is nothing else. */
 	if (!garbage->identity[0])
 		return removed(work, garbage, err);
-	snprintf(id.text, sizeof(id.text), "%s", garbage->identity);
 	if (backend_retire(backend, garbage->name, &id, garbage->trash_name, err) < 0 ||
 		fault_point("garbage.renamed", err) < 0)
 		return -1;

@@ -116,6 +116,8 @@ static int make_target(struct job *job, struct error *err)
 		work_make_object(work, job->target, &job->m.op, job->m.temporary_id,
 			(uint64_t)job->m.size_bytes, &job->target_object, err) < 0)
 		return error_context(err, "target");
+	text_copy(
+		job->m.location, sizeof(job->m.location), job->target_object.location);
 	if (fault_point("migrate.preparing.made", err) < 0)
 		return -1;
 	return work_sure(work,

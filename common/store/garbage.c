@@ -16,11 +16,34 @@ int store_object_get(struct db *db, const char *backend, const char *name_id,
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, backend, name_id);
 
+	out->location[0] = '\0';
 	if (count <= 0)
 		return count;
 	snprintf(out->name, sizeof(out->name), "%s", row_text_or(rows, 0, "name", ""));
 	snprintf(out->identity, sizeof(out->identity), "%s",
 		row_text_or(rows, 0, "identity", ""));
+	return 1;
+}
+
+int store_object_hint(struct db *db, const char *backend, const char *name_id,
+	struct object_hint *out, struct error *err)
+{
+	/* A volume that was deleted is still known by its row. */
+	static const char sql[] =
+		"select v.provider_location, m.value as format from public.volumes v"
+		" left join public.volume_admin_metadata m on m.volume_id = v.id"
+		"  and m.key = 'format' and not m.deleted"
+		" where coalesce(v._name_id, v.id) = $2"
+		" and split_part(v.host, '#', 1) = $1 order by v.deleted limit 1";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, backend, name_id);
+
+	memset(out, 0, sizeof(*out));
+	if (count <= 0)
+		return count;
+	text_copy(out->location, sizeof(out->location),
+		row_text_or(rows, 0, "provider_location", ""));
+	text_copy(out->format, sizeof(out->format), row_text_or(rows, 0, "format", ""));
 	return 1;
 }
 

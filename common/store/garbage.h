@@ -17,7 +17,15 @@
 struct object_row {
 	char name[256];
 	char identity[128]; /* empty: not made yet */
+	char location[256]; /* where the driver has put it; filled in by workers */
 };
+/* What Cinder's tables say of an object that is not written down: 1, 0 nothing. */
+struct object_hint {
+	char location[256]; /* provider_location */
+	char format[16]; /* admin metadata, empty: not known */
+};
+int store_object_hint(struct db *db, const char *backend, const char *name_id,
+	struct object_hint *out, struct error *err);
 /* 1 and *out, 0 when none is written down. name_id: the id its name is based on. */
 int store_object_get(struct db *db, const char *backend, const char *name_id,
 	struct object_row *out, struct error *err);

@@ -164,7 +164,9 @@ static int start_copy_body(struct db *db, void *arg, struct error *err)
 		return done < 0 ? -1 : 0;
 	if (check_unchanged(m, &volume, PHASE_PREPARING, err) < 0 ||
 		db_run(db, route, err, m->op.id, m->route) < 0 ||
-		db_run(db, ready, err, m->temporary_id) < 0)
+		db_run(db, ready, err, m->temporary_id) < 0 ||
+		store_volume_set_location_locked(
+			db, m->temporary_id, m->location, err) < 0)
 		return -1;
 	return store_operation_move_locked(db, &m->op, PHASE_COPYING, NULL, err);
 }
@@ -387,14 +389,27 @@ static int take_placement(
 		"  then $3 else s.status end,"
 		" updated_at = localtimestamp"
 		" from public.volumes t where s.id = $1 and t.id = $2";
+	/* As Cinder's nfs has it and other drivers do not. */
 	static const char format[] =
-		"update public.volume_admin_metadata set deleted = true,"
+		"update public.volume_admin_metadata s set deleted = true,"
 		" deleted_at = localtimestamp"
-		" where volume_id = $1 and key = 'format' and not deleted";
+		" where s.volume_id = $1 and s.key = 'format' and not s.deleted"
+		" and not exists (select 1 from public.volume_admin_metadata t"
+		"  where t.volume_id = $2 and t.key = 'format' and not t.deleted"
+		"  and t.value = s.value)";
+	static const char new_format[] =
+		"insert into public.volume_admin_metadata (created_at, deleted,"
+		" volume_id, key, value) select localtimestamp, false, $1::varchar, 'format',"
+		" t.value from public.volume_admin_metadata t where t.volume_id = $2"
+		" and t.key = 'format' and not t.deleted and not exists"
+		" (select 1 from public.volume_admin_metadata s where s.volume_id = $1::varchar"
+		"  and s.key = 'format' and not s.deleted) limit 1";
 	int count = db_run(db, sql, err, m->op.volume_id, m->temporary_id,
 		m->op.saved_status, BOOL_TEXT(keep_result));
 
-	if (count < 0 || db_run(db, format, err, m->op.volume_id) < 0)
+	if (count < 0 ||
+		db_run(db, format, err, m->op.volume_id, m->temporary_id) < 0 ||
+		db_run(db, new_format, err, m->op.volume_id, m->temporary_id) < 0)
 		return -1;
 	if (count != 1)
 		return error_set(

@@ -61,6 +61,8 @@ struct migration {
 	char temporary_id[UUID_TEXT_SIZE];
 	char source_name_id[UUID_TEXT_SIZE];
 	char digest[40];
+	char location
+		[256]; /* of T's object, noted when T becomes available; may be empty */
 	char created_at[40], finished_at[40];
 	char error_code[40];
 	char volume_name[256];

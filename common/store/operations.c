@@ -424,6 +424,11 @@ int store_create_start(struct db *db, struct operation *op, struct error *err)
 	return db_transact(db, create_start_body, op, err);
 }
 
+struct creation {
+	struct operation *op;
+	const char *location;
+};
+
 static int create_done_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
@@ -436,21 +441,27 @@ static int create_done_body(struct db *db, void *arg, struct error *err)
 		" where id = $1 and not deleted and status = 'creating'";
 	static const char forget[] = "delete from public.workers where"
 				     " resource_type = 'Volume' and resource_id = $1";
-	struct operation *op = arg;
+	const struct creation *what = arg;
+	struct operation *op = what->op;
 	struct volume volume;
 
 	if (store_volume_get_locked(db, op->volume_id, &volume, err) < 0 ||
 		store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0)
 		return -1;
 	if (db_run(db, sql, err, op->volume_id, op->host) < 0 ||
+		store_volume_set_location_locked(
+			db, op->volume_id, what->location, err) < 0 ||
 		db_run(db, forget, err, op->volume_id) < 0)
 		return -1;
 	return store_notify(db, DONE_CHANNEL, op->volume_id, err);
 }
 
-int store_create_done(struct db *db, struct operation *op, struct error *err)
+int store_create_done(
+	struct db *db, struct operation *op, const char *location, struct error *err)
 {
-	return db_transact(db, create_done_body, op, err);
+	struct creation what = { op, location };
+
+	return db_transact(db, create_done_body, &what, err);
 }
 
 struct failing {

@@ -103,8 +103,10 @@ int store_operation_note(struct db *db, const struct operation *op, const char *
 
 /* create_volume: queued -> working. */
 int store_create_start(struct db *db, struct operation *op, struct error *err);
-/* create_volume: the volume is there (available) / could not be made (error). */
-int store_create_done(struct db *db, struct operation *op, struct error *err);
+/* create_volume: the volume is there (available), its object at location (may be empty) /
+ * could not be made (error). */
+int store_create_done(
+	struct db *db, struct operation *op, const char *location, struct error *err);
 int store_create_failed(struct db *db, struct operation *op, const struct error *why,
 	struct error *err);
 

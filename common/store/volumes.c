@@ -13,6 +13,7 @@
 	" t.name as volume_type, v.snapshot_id, v.source_volid, v.group_id," \
 	" v.consistencygroup_id, v.replication_status," \
 	" v.encryption_key_id is not null as encrypted, v.size, v.bootable," \
+	" v.provider_location," \
 	" v.multiattach, v.use_quota, v.deleted," \
 	" to_char(v.created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.US') as created_text," \
 	" (select m.value from public.volume_admin_metadata m where m.volume_id = " \
@@ -58,6 +59,7 @@ void store_volume_from_row(const PGresult *rows, int row, struct volume *out)
 	COPY(consistencygroup_id, "consistencygroup_id");
 	COPY(replication_status, "replication_status");
 	COPY(format, "format");
+	COPY(provider_location, "provider_location");
 	COPY(created_at, "created_text");
 	out->size_gib = row_int(rows, row, "size");
 	out->bootable = row_bool(rows, row, "bootable");
@@ -343,6 +345,27 @@ int store_volume_usage(struct db *db, const char *backend, int64_t *gib, int64_t
 		return -1;
 	*gib = row_int(rows, 0, "gib");
 	*count = row_int(rows, 0, "count");
+	return 0;
+}
+
+int store_volume_set_location_locked(
+	struct db *db, const char *id, const char *location, struct error *err)
+{
+	static const char sql[] =
+		"update public.volumes set provider_location = $2,"
+		" updated_at = localtimestamp where id = $1 and not deleted"
+		" and provider_location is distinct from $2";
+	static const char format[] =
+		"insert into public.volume_admin_metadata (created_at, deleted,"
+		" volume_id, key, value) select localtimestamp, false, v.id, 'format',"
+		" 'raw' from public.volumes v where v.id = $1 and not v.deleted"
+		" and not exists (select 1 from public.volume_admin_metadata m"
+		"  where m.volume_id = v.id and m.key = 'format' and not m.deleted)";
+
+	if (!location[0])
+		return 0;
+	if (db_run(db, sql, err, id, location) < 0 || db_run(db, format, err, id) < 0)
+		return error_context(err, "note where volume '%s' is", id);
 	return 0;
 }
 

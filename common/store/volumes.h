@@ -33,6 +33,7 @@ struct volume {
 	char group_id[UUID_TEXT_SIZE], consistencygroup_id[UUID_TEXT_SIZE];
 	char replication_status[64];
 	char format[16]; /* admin metadata "format", empty: raw */
+	char provider_location[256]; /* driver nfs: the share */
 	char created_at[40]; /* as Cinder's REST API shows it */
 	int64_t size_gib;
 	bool bootable, multiattach, encrypted, use_quota, deleted;
@@ -100,6 +101,11 @@ int store_volume_attached_to(
 /* What the rows say a backend holds: GiB of all volumes on it, and how many. */
 int store_volume_usage(struct db *db, const char *backend, int64_t *gib, int64_t *count,
 	struct error *err);
+
+/* Its object was made at location (driver nfs: the share): provider_location, and the admin
+ * metadata "format" that Cinder's driver keeps. Empty: nothing. Part of a transaction. */
+int store_volume_set_location_locked(
+	struct db *db, const char *id, const char *location, struct error *err);
 
 /* Soft-delete a volume and what hangs on it (metadata, attachments ...); give its quota
  * back when it is counted. Part of a transaction. */

@@ -412,16 +412,17 @@ class Cloud:
                            " and status not in ('error', 'creating')")
         want = {}
         for row in volumes:
-            want.setdefault(self.backend_of(row["host"]), set()).add(
+            want.setdefault(self.directory(self.backend_of(row["host"])), set()).add(
                 f"volume-{row['name_id']}")
         for backend in self.backends:
             have = set(os.listdir(self.directory(backend)))
-            have -= {"lost+found", ".drover-backend"}
+            have -= {"lost+found", ".drover-backend", ".cinderSecureEnvIndicator"}
             rows = {r["name"] for r in self.sql(
                 "select name from drover.object where host like %s", f"%@{backend}")}
-            for name in have ^ want.get(backend, set()):
+            wanted = want.get(self.directory(backend), set())
+            for name in have ^ wanted:
                 left.append(f"{'file' if name in have else 'no file'} {backend}/{name}")
-            for name in rows - want.get(backend, set()):
+            for name in rows - wanted:
                 left.append(f"row of drover.object {backend}/{name}")
         return left
 

@@ -41,6 +41,42 @@ static void an_object_is_written_down_before_it_exists(void **state)
 		"object 'vol' of '" TARGET_BACKEND "' is not written down any more");
 }
 
+static void hint(struct store *s, const char *name_id, int found, const char *location,
+	const char *format)
+{
+	struct object_hint hint;
+
+	assert_int_equal(
+		store_object_hint(s->db, SOURCE_BACKEND, name_id, &hint, &s->err),
+		found);
+	assert_string_equal(hint.location, location);
+	assert_string_equal(hint.format, format);
+}
+
+/* As a real Cinder has left it. */
+static void an_object_of_others_is_where_its_row_says(void **state)
+{
+	struct store *s = *state;
+
+	hint(s, s->volume, 1, "", "");
+	sql(s, "update public.volumes set provider_location = 'a:/x'");
+	sql(s,
+		"insert into public.volume_admin_metadata"
+		" (volume_id, key, value, deleted) values"
+		" ('%s', 'format', 'qcow2', true), ('%s', 'format', 'raw', false)",
+		s->volume, s->volume);
+	hint(s, s->volume, 1, "a:/x", "raw");
+	/* A deleted one is still there for the one who removes it. */
+	sql(s, "update public.volumes set deleted = true");
+	hint(s, s->volume, 1, "a:/x", "raw");
+	/* Its name is another's after a migration, and other backends have other objects. */
+	sql(s, "update public.volumes set deleted = false, _name_id = '" OWNER "'");
+	hint(s, s->volume, 0, "", "");
+	hint(s, OWNER, 1, "a:/x", "raw");
+	sql(s, "update public.volumes set host = '" TARGET "'");
+	hint(s, OWNER, 0, "", "");
+}
+
 /* ---- leftovers ---- */
 
 struct adding {
@@ -329,6 +365,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(an_object_is_written_down_before_it_exists),
+		STORE_TEST(an_object_of_others_is_where_its_row_says),
 		STORE_TEST(a_known_object_goes_by_its_identity),
 		STORE_TEST(a_strangers_object_is_looked_for_by_name_once),
 		STORE_TEST(it_waits_for_source_keep),

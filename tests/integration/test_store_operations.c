@@ -90,7 +90,7 @@ static void a_created_volume_is_available(void **state)
 	assert_volume(s, s->volume, "creating|-|" SOURCE);
 	ok(s, db_listen(s->second, DONE_CHANNEL, &s->err));
 	stale = op;
-	ok(s, store_create_done(s->db, &op, &s->err));
+	ok(s, store_create_done(s->db, &op, "", &s->err));
 	assert_int_equal(op.phase, PHASE_DONE);
 	assert_notified(s, DONE_CHANNEL, s->volume);
 	assert_volume(s, s->volume, "available|-|" SOURCE);
@@ -103,11 +103,27 @@ static void a_created_volume_is_available(void **state)
 		" where resource_type = 'Volume'");
 	/* After a commit of unknown outcome. */
 	AUTO(free) char *once = sql_everything(s);
-	ok(s, store_create_done(s->db, &stale, &s->err));
+	ok(s, store_create_done(s->db, &stale, "", &s->err));
 	AUTO(free) char *twice = sql_everything(s);
 	assert_sql(s, "2", "select count(*) from drover.transition");
 	assert_string_equal(twice, once);
 	assert_int_equal(admit_create(s, "r1"), DUPLICATE);
+}
+
+static void a_created_volume_says_where_it_is(void **state)
+{
+	struct store *s = *state;
+	struct operation op;
+
+	begin_create(s, &op);
+	ok(s, store_create_start(s->db, &op, &s->err));
+	ok(s, store_create_done(s->db, &op, "127.0.0.1:/export1", &s->err));
+	assert_sql(s, "available|127.0.0.1:/export1|format=raw",
+		"select concat_ws('|', v.status, v.provider_location, m.key || '=' ||"
+		" m.value) from public.volumes v left join"
+		" public.volume_admin_metadata m on m.volume_id = v.id"
+		" and not m.deleted where v.id = '%s'",
+		s->volume);
 }
 
 static void a_failed_creation_says_why(void **state)
@@ -229,7 +245,7 @@ static void a_claim_raises_the_epoch(void **state)
 	assert_int_equal(epoch_number(second.epoch), 2);
 	assert_fails(s, store_create_start(s->db, &op, &s->err), ERR_FENCED,
 		"operation '%s' was taken over (claim 2, ours is 1)", op.id);
-	assert_fails(s, store_create_done(s->db, &op, &s->err), ERR_FENCED, NULL);
+	assert_fails(s, store_create_done(s->db, &op, "", &s->err), ERR_FENCED, NULL);
 	assert_fails(
 		s, store_create_failed(s->db, &op, &why, &s->err), ERR_FENCED, NULL);
 	assert_volume(s, s->volume, "creating|-|" SOURCE);
@@ -241,7 +257,7 @@ static void a_claim_raises_the_epoch(void **state)
 	assert_int_equal(store_operation_claim(s->db, op.id, OWNER, &late, &s->err), 0);
 	sql(s, "update drover.operation set not_before = now()");
 	ok(s, store_create_start(s->db, &second, &s->err));
-	ok(s, store_create_done(s->db, &second, &s->err));
+	ok(s, store_create_done(s->db, &second, "", &s->err));
 	assert_int_equal(store_operation_claim(s->db, op.id, OWNER, &late, &s->err), 0);
 	assert_int_equal(store_operation_claim(s->db, OWNER, OWNER, &late, &s->err), 0);
 }
@@ -474,6 +490,7 @@ int main(void)
 		STORE_TEST(a_creation_is_admitted_once),
 		STORE_TEST(only_a_placed_volume_is_created),
 		STORE_TEST(a_created_volume_is_available),
+		STORE_TEST(a_created_volume_says_where_it_is),
 		STORE_TEST(a_failed_creation_says_why),
 		STORE_TEST(a_creation_ends_when_its_volume_is_gone),
 		STORE_TEST(work_is_due_in_order_and_per_backend),

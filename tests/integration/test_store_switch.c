@@ -111,6 +111,57 @@ static void the_switch_moves_placement_and_nothing_else(void **state)
 		" from public.quota_usages");
 }
 
+static void assert_format(struct store *s, const char *volume_id, const char *want)
+{
+	assert_sql(s, want,
+		"select coalesce(string_agg(value, ' '), '-')"
+		" from public.volume_admin_metadata"
+		" where volume_id = '%s' and key = 'format' and not deleted",
+		volume_id);
+}
+
+/* S was a share's before with this format, or had none; T is a share's. */
+static void moves_to_a_share(struct store *s, const char *format, const char *rows)
+{
+	struct migration m;
+
+	if (format)
+		sql(s,
+			"insert into public.volume_admin_metadata"
+			" (volume_id, key, value, deleted) values"
+			" ('%s', 'format', '%s', false)",
+			s->volume, format);
+	admit_migration(s, "r1", &m);
+	bring_to(s, &m, PHASE_PREPARING);
+	text_copy(m.location, sizeof(m.location), "127.0.0.1:/export2");
+	bring_to(s, &m, PHASE_SEALING);
+	assert_sql(s, "127.0.0.1:/export2",
+		"select provider_location from public.volumes where id = '%s'",
+		m.temporary_id);
+	assert_format(s, m.temporary_id, "raw");
+	ok(s, switch_over(s, &m));
+	assert_sql(s, "127.0.0.1:/export2",
+		"select provider_location from public.volumes where id = '%s'",
+		s->volume);
+	assert_format(s, s->volume, "raw");
+	assert_format(s, m.temporary_id, "-");
+	assert_sql(s, rows,
+		"select count(*) from public.volume_admin_metadata"
+		" where volume_id = '%s'",
+		s->volume);
+}
+
+static void a_share_is_the_location(void **state)
+{
+	moves_to_a_share(*state, NULL, "1");
+}
+
+/* What is the same already is not written again, as Cinder does not. */
+static void an_equal_format_stays(void **state)
+{
+	moves_to_a_share(*state, "raw", "1");
+}
+
 static void the_temporary_row_is_soft_deleted(void **state)
 {
 	struct store *s = *state;
@@ -351,6 +402,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(the_switch_moves_placement_and_nothing_else),
+		STORE_TEST(a_share_is_the_location),
+		STORE_TEST(an_equal_format_stays),
 		STORE_TEST(the_temporary_row_is_soft_deleted),
 		STORE_TEST(the_old_object_becomes_garbage),
 		STORE_TEST(a_volume_that_moved_before_moves_again),

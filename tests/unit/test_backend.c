@@ -339,7 +339,7 @@ static void an_abandoned_create_is_forgotten(void **state)
 
 	create_in_a_child_that_dies(f, "file.create.recorded");
 	assert_true(is_there(f, ".drover-new-v"));
-	assert_int_equal(backend_forget(f->backend, "v", &f->err), 0);
+	assert_int_equal(backend_forget(f->backend, "v", NULL, &f->err), 0);
 	assert_false(is_there(f, ".drover-new-v"));
 }
 #endif

@@ -152,7 +152,8 @@ static void a_new_object_is_sparse_private_and_found(void **state)
 	assert_int_equal(create(f, "volume-1", &id), 0);
 	assert_int_equal(f->records, 1);
 	assert_string_equal(f->recorded.text, id.text);
-	assert_int_equal(driver->find(f->state, "volume-1", &found, &size, &f->err), 1);
+	assert_int_equal(
+		driver->find(f->state, "volume-1", NULL, &found, &size, &f->err), 1);
 	assert_string_equal(found.text, id.text);
 	assert_int_equal(size, MIB);
 	assert_int_equal(strncmp(id.text, "ino:", 4), 0);
@@ -161,7 +162,8 @@ static void a_new_object_is_sparse_private_and_found(void **state)
 	assert_int_equal(st.st_blocks, 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_false(is_there(f, ".drover-new-volume-1"));
-	assert_int_equal(driver->find(f->state, "volume-2", &found, &size, &f->err), 0);
+	assert_int_equal(
+		driver->find(f->state, "volume-2", NULL, &found, &size, &f->err), 0);
 }
 
 static void an_existing_name_is_never_taken(void **state)
@@ -198,7 +200,8 @@ static void the_identity_survives_a_rename_but_not_a_replacement(void **state)
 	assert_int_equal(create(f, "volume-1", &id), 0);
 	assert_int_equal(
 		driver->rename(f->state, "volume-1", &id, "trash-1", &f->err), 0);
-	assert_int_equal(driver->find(f->state, "trash-1", &found, &size, &f->err), 1);
+	assert_int_equal(
+		driver->find(f->state, "trash-1", NULL, &found, &size, &f->err), 1);
 	assert_string_equal(found.text, id.text);
 	assert_int_equal(driver->remove(f->state, "trash-1", &id, &f->err), 0);
 	/* The inode number is likely to be used again. */
@@ -273,13 +276,13 @@ static void only_plain_names_are_taken(void **state)
 		assert_int_equal(create(f, bad[i], &id), -1);
 		assert_error(f, ERR_INVALID_INPUT, "");
 		assert_int_equal(
-			driver->find(f->state, bad[i], &id, &size, &f->err), -1);
+			driver->find(f->state, bad[i], NULL, &id, &size, &f->err), -1);
 		assert_int_equal(driver->remove(f->state, bad[i], &id, &f->err), -1);
 		assert_error(f, ERR_INVALID_INPUT, "");
 		assert_int_equal(
 			driver->rename(f->state, "a", &id, bad[i], &f->err), -1);
 		assert_error(f, ERR_INVALID_INPUT, "");
-		assert_int_equal(driver->forget(f->state, bad[i], &f->err), -1);
+		assert_int_equal(driver->forget(f->state, bad[i], NULL, &f->err), -1);
 		assert_error(f, ERR_INVALID_INPUT, "");
 	}
 }
@@ -291,7 +294,8 @@ static void links_and_directories_are_not_objects(void **state)
 	uint64_t size;
 
 	assert_int_equal(symlink("/etc/passwd", path_of(f, "volume-1")), 0);
-	assert_int_equal(driver->find(f->state, "volume-1", &id, &size, &f->err), -1);
+	assert_int_equal(
+		driver->find(f->state, "volume-1", NULL, &id, &size, &f->err), -1);
 	assert_error(f, ERR_BACKEND, "is not a regular file");
 	assert_int_equal(create(f, "volume-1", &id), -1);
 	assert_int_equal(mkdir(path_of(f, "volume-2"), 0700), 0);
@@ -309,9 +313,9 @@ static void leftovers_are_forgotten(void **state)
 	struct object_id id;
 
 	touch(f, ".drover-new-volume-1");
-	assert_int_equal(driver->forget(f->state, "volume-1", &f->err), 0);
+	assert_int_equal(driver->forget(f->state, "volume-1", NULL, &f->err), 0);
 	assert_false(is_there(f, ".drover-new-volume-1"));
-	assert_int_equal(driver->forget(f->state, "volume-1", &f->err), 0);
+	assert_int_equal(driver->forget(f->state, "volume-1", NULL, &f->err), 0);
 	touch(f, ".drover-new-volume-1");
 	assert_int_equal(create(f, "volume-1", &id), 0);
 	assert_false(is_there(f, ".drover-new-volume-1"));
@@ -327,13 +331,13 @@ static void forgetting_is_durable(void **state)
 	flushes.count = 0;
 	flushes.watched = temporary;
 	flushes.was_there = true;
-	assert_int_equal(driver->forget(f->state, "v", &f->err), 0);
+	assert_int_equal(driver->forget(f->state, "v", NULL, &f->err), 0);
 	flushes.watched = NULL;
 	assert_int_equal(flush_of(f->directory), 0);
 	assert_false(flushes.was_there);
 	/* Again, as an earlier attempt may have crashed before its flush. */
 	flushes.count = 0;
-	assert_int_equal(driver->forget(f->state, "v", &f->err), 0);
+	assert_int_equal(driver->forget(f->state, "v", NULL, &f->err), 0);
 	assert_int_equal(flush_of(f->directory), 0);
 }
 
@@ -379,7 +383,7 @@ static void a_vanished_directory_is_named(void **state)
 	assert_int_equal(mkdir(f->directory, 0700), 0);
 	assert_int_equal(driver->stats(f->state, &stats, &f->err), -1);
 	assert_error(f, ERR_BACKEND, "has vanished");
-	assert_int_equal(driver->find(f->state, "v", &id, &size, &f->err), -1);
+	assert_int_equal(driver->find(f->state, "v", NULL, &id, &size, &f->err), -1);
 	assert_error(f, ERR_BACKEND, "has vanished");
 	assert_int_equal(create(f, "v", &id), -1);
 	assert_error(f, ERR_BACKEND, "has vanished");

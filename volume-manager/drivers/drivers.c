@@ -6,6 +6,7 @@
 
 const struct backend_driver *const backend_drivers[] = {
 	&file_driver,
+	&nfs_driver,
 	NULL,
 };
 

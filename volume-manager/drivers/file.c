@@ -21,14 +21,18 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "volume-manager/backend.h"
+#include "volume-manager/drivers/file.h"
 #include "volume-manager/drivers/marker.h"
 #include "volume-manager/drivers/rename.h"
 
 #define TEMPORARY_PREFIX ".drover-new-"
+#define ZEROES (1 << 20)
 
 struct directory {
-	const char *path; /* borrowed from the settings, as is backend */
+	const char *path; /* borrowed, as is backend */
 	const char *backend;
+	mode_t mode; /* of new files */
+	bool thick; /* they have all their blocks */
 	int fd; /* -1 when not open */
 	dev_t dev;
 	ino_t ino;
@@ -88,34 +92,59 @@ static int check_usable(
 	return known ? 0 : marker_claim(settings, fd, err);
 }
 
-static int file_open(
-	const struct backend_settings *settings, void **state, struct error *err)
+int file_open_place(
+	const struct file_place *place, int fd, void **state, struct error *err)
 {
 	AUTO(directory_close)
 	struct directory *directory = calloc(1, sizeof(*directory));
-	const char *path = settings->file_directory;
 	struct stat st;
 
-	if (!directory)
+	if (!directory) {
+		close(fd);
 		return error_no_memory(err);
-	directory->fd = -1;
-	if (!path || path[0] != '/')
-		return error_set(err, ERR_CONFIG,
-			"backend '%s' needs an absolute path as file_directory",
-			settings->name);
-	directory->path = path;
-	directory->backend = settings->name;
-	directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory->fd < 0 || fstat(directory->fd, &st) < 0)
+	}
+	directory->fd = fd;
+	directory->path = place->path;
+	directory->backend = place->backend;
+	directory->mode = place->mode;
+	directory->thick = place->thick;
+	if (fstat(fd, &st) < 0)
 		return error_set_errno(err, ERR_BACKEND,
-			"cannot open directory '%s' of backend '%s'", path,
-			settings->name);
-	if (check_usable(settings, directory->fd, err) < 0)
-		return -1;
+			"cannot look at directory '%s' of backend '%s'", place->path,
+			place->backend);
 	directory->dev = st.st_dev;
 	directory->ino = st.st_ino;
 	*state = steal(directory);
 	return 0;
+}
+
+void file_set_mode(void *state, mode_t mode)
+{
+	struct directory *directory = state;
+
+	directory->mode = mode;
+}
+
+static int file_open(
+	const struct backend_settings *settings, void **state, struct error *err)
+{
+	const struct file_place place = { .path = settings->file_directory,
+		.backend = settings->name,
+		.mode = 0600 };
+	AUTO(fd) int fd = -1;
+
+	if (!place.path || place.path[0] != '/')
+		return error_set(err, ERR_CONFIG,
+			"backend '%s' needs an absolute path as file_directory",
+			settings->name);
+	fd = open(place.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set_errno(err, ERR_BACKEND,
+			"cannot open directory '%s' of backend '%s'", place.path,
+			settings->name);
+	if (check_usable(settings, fd, err) < 0)
+		return -1;
+	return file_open_place(&place, steal_fd(&fd), state, err);
 }
 
 /* Is what was opened still what the path names? */
@@ -154,7 +183,7 @@ static int file_stats(void *state, struct backend_stats *out, struct error *err)
 	*out = (struct backend_stats) {
 		.total_bytes = (uint64_t)vfs.f_blocks * vfs.f_frsize,
 		.free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize,
-		.thin = true,
+		.thin = !directory->thick,
 	};
 	if (vfs.f_fsid)
 		snprintf(out->location, sizeof(out->location), "fs:%lx", vfs.f_fsid);
@@ -205,7 +234,8 @@ static int look_up(const struct directory *directory, const char *name,
 {
 	struct statx stx;
 
-	if (statx(directory->fd, name, AT_SYMLINK_NOFOLLOW,
+	/* Of a network's file system what the server says, not what was kept here. */
+	if (statx(directory->fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC,
 		    STATX_TYPE | STATX_INO | STATX_SIZE | STATX_BTIME, &stx) < 0)
 		return errno == ENOENT ? 0
 				       : name_error(directory, "look at", name, err);
@@ -215,9 +245,10 @@ static int look_up(const struct directory *directory, const char *name,
 	return 1;
 }
 
-static int file_find(void *state, const char *name, struct object_id *id,
-	uint64_t *size, struct error *err)
+static int file_find(void *state, const char *name, const struct object_id *known,
+	struct object_id *id, uint64_t *size, struct error *err)
 {
+	(void)known;
 	if (check_name(name, err) < 0 || check_directory(state, err) < 0)
 		return -1;
 	return look_up(state, name, id, size, err);
@@ -266,6 +297,35 @@ static int exists(
 		err, ERR_EXISTS, "'%s/%s' exists already", directory->path, name);
 }
 
+/* Storage that cannot reserve is written to. */
+static int fill(int fd, uint64_t size)
+{
+	AUTO(free) char *zeroes = NULL;
+	uint64_t at = 0;
+
+	if (fallocate(fd, 0, 0, (off_t)size) == 0)
+		return 0;
+	if (errno != EOPNOTSUPP)
+		return -1;
+	zeroes = calloc(1, ZEROES);
+	while (zeroes && at < size) {
+		size_t want = size - at < ZEROES ? (size_t)(size - at) : ZEROES;
+		ssize_t done = pwrite(fd, zeroes, want, (off_t)at);
+
+		if (done < 0 && errno != EINTR)
+			return -1;
+		at += done > 0 ? (uint64_t)done : 0;
+	}
+	return zeroes ? 0 : -1;
+}
+
+static int make_large(const struct directory *directory, int fd, uint64_t size)
+{
+	if (ftruncate(fd, (off_t)size) < 0)
+		return -1;
+	return directory->thick ? fill(fd, size) : 0;
+}
+
 /* A file of this size under a temporary name, durable; *id is its identity. */
 static int make_temporary(const struct directory *directory, const char *temporary,
 	uint64_t size, struct object_id *id, struct error *err)
@@ -280,8 +340,10 @@ static int make_temporary(const struct directory *directory, const char *tempora
 		O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return name_error(directory, "create", temporary, err);
-	if (ftruncate(fd, (off_t)size) < 0)
+	if (make_large(directory, fd, size) < 0)
 		return name_error(directory, "size", temporary, err);
+	if (directory->mode != 0600 && fchmod(fd, directory->mode) < 0)
+		return name_error(directory, "set the mode of", temporary, err);
 	if (fsync(fd) < 0)
 		return name_error(directory, "flush", temporary, err);
 	there = look_up(directory, temporary, id, &found, err);
@@ -390,10 +452,12 @@ static int file_endpoint(void *state, const char *name, const struct object_id *
 	return 0;
 }
 
-static int file_forget(void *state, const char *name, struct error *err)
+static int file_forget(
+	void *state, const char *name, const struct object_id *id, struct error *err)
 {
 	char temporary[NAME_MAX + 1];
 
+	(void)id;
 	if (temporary_name(name, temporary, err) < 0 || check_directory(state, err) < 0)
 		return -1;
 	if (unlink_name(state, temporary, err) < 0)
