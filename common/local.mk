@@ -45,9 +45,12 @@ common_libcommon_a_SOURCES += \
 	common/store/operations.c common/store/operations.h \
 	common/store/doctor.c common/store/doctor.h \
 	common/store/orphans.c common/store/orphans.h \
+	common/store/peer.c common/store/peer.h \
 	common/store/remote.c common/store/remote.h \
+	common/store/retype.c common/store/retype.h \
 	common/store/standby.c common/store/standby.h \
 	common/store/services.c common/store/services.h \
+	common/store/volume_object.c common/store/volume_object.h \
 	common/store/volumes.c common/store/volumes.h
 common_libcommon_a_SOURCES += common/program.c common/program.h
 common_libcommon_a_SOURCES += \

@@ -139,7 +139,8 @@ static int choose(const struct move *m, const struct facts *facts,
 		.size_gib = m->volume.size_gib,
 		.target = m->target,
 		.exclude = m->volume.host,
-		.managed = source->drover,
+		/* A Python cinder-volume's backend only when it is asked for. */
+		.managed = source->drover && !m->target,
 	};
 	const struct service *service;
 	struct error reason;

@@ -3,7 +3,8 @@
 # after its release.
 schema_files = \
 	schema/0001-cinder.sql \
-	schema/0002-drover.sql
+	schema/0002-drover.sql \
+	schema/0007-migration.sql
 
 nodist_common_libcommon_a_SOURCES = schema/embedded.c
 CLEANFILES += schema/embedded.c

@@ -42,6 +42,8 @@ integration_tests += \
 	tests/integration/test_store_moved \
 	tests/integration/test_store_garbage \
 	tests/integration/test_store_doctor \
+	tests/integration/test_store_peer \
+	tests/integration/test_store_retype \
 	tests/integration/test_store_pools
 
 tests_integration_test_store_check_SOURCES = \
@@ -89,3 +91,9 @@ tests_integration_test_store_pools_LDADD = $(UNIT_LIBS) -lpthread
 tests_integration_test_store_doctor_SOURCES = \
 	tests/integration/test_store_doctor.c $(store_fixture)
 tests_integration_test_store_doctor_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_retype_SOURCES = \
+	tests/integration/test_store_retype.c $(store_fixture)
+tests_integration_test_store_retype_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_peer_SOURCES = \
+	tests/integration/test_store_peer.c $(store_fixture)
+tests_integration_test_store_peer_LDADD = $(UNIT_LIBS)

@@ -11,6 +11,8 @@ volume_manager_libmanager_a_SOURCES = \
 	volume-manager/locks.c \
 	volume-manager/manager.c volume-manager/manager.h \
 	volume-manager/methods.c volume-manager/methods.h \
+	volume-manager/methods_peer.c volume-manager/methods_retype.c \
+	volume-manager/peers.c \
 	volume-manager/process.c volume-manager/process.h \
 	volume-manager/report_nfs.c volume-manager/reports.c \
 	volume-manager/scan.c volume-manager/silence.c
@@ -24,6 +26,7 @@ volume_manager_libwork_a_SOURCES = \
 	volume-manager/work_lock.c volume-manager/work_standby.c \
 	volume-manager/work_job.h \
 	volume-manager/work_migrate.c \
+	volume-manager/work_peer.c \
 	volume-manager/work_readback.c \
 	volume-manager/work_remote.c
 

@@ -10,6 +10,7 @@
  *	reports.c	what the backends have: asked of workers, told to the schedulers
  *	report_nfs.c	... in the form of Cinder's driver nfs
  *	scan.c		rows that are due: operations, garbage, exports
+ *	peers.c		what Python services are to delete
  *	silence.c	hosts that are gone
  *	children.c	worker processes
  */
@@ -161,6 +162,9 @@ void manager_scan(struct manager *manager);
 void manager_find_lost(struct manager *manager);
 /* A worker has ended. */
 void scan_child_ended(struct manager *manager, const struct child *child, int status);
+
+/* peers.c */
+void peers_clean(struct manager *manager, const struct managed *managed);
 
 /* silence.c */
 /* Hosts that show no sign of life for longer than anybody waits: their migrations are taken

@@ -408,29 +408,14 @@ static int extend_volume(void *arg, const struct rpc_request *request,
 		methods_manager(arg), request, "extending", "be extended", err);
 }
 
-static int retype(void *arg, const struct rpc_request *request,
-	struct json_object **result, struct error *err)
-{
-	return methods_refuse_changed(
-		methods_manager(arg), request, "retyping", "be retyped", err);
-}
-
 /* Known, and answered "not supported" at once; but whoever has the volume now, a Cinder
  * say, may do it. */
 static int not_supported(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
 	const char *id = envelope_volume_id(request->args);
-	struct json_object *object, *data;
 	int moved = 0;
 
-	/* It is the owner of the new volume that is asked. */
-	if (strcmp(request->method, "update_migrated_volume") == 0 &&
-		(json_get_object(request->args, "new_volume", &object, err) < 0 ||
-			json_get_object(object, "versioned_object.data", &data, err) <
-				0 ||
-			json_get_string(data, "id", &id, err) < 0))
-		return -1;
 	if (id && uuid_is(id))
 		moved = forward_if_moved(methods_manager(arg), request, id, err);
 	if (moved)
@@ -449,7 +434,7 @@ const struct rpc_method manager_methods[] = {
 	{ "get_capabilities", get_capabilities },
 	{ "publish_service_capabilities", publish_service_capabilities },
 	{ "extend_volume", extend_volume },
-	{ "retype", retype },
+	{ "retype", methods_retype },
 	/* These name a volume. */
 	{ "create_snapshot", not_supported },
 	{ "delete_snapshot", not_supported },
@@ -458,7 +443,7 @@ const struct rpc_method manager_methods[] = {
 	{ "attachment_update", not_supported },
 	{ "attachment_delete", not_supported },
 	{ "migrate_volume_completion", not_supported },
-	{ "update_migrated_volume", not_supported },
+	{ "update_migrated_volume", methods_update_migrated_volume },
 	{ "extend_volume_completion", not_supported },
 	{ "copy_volume_to_image", not_supported },
 	{ "accept_transfer", not_supported },

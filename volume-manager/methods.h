@@ -43,4 +43,12 @@ void methods_reservations(struct json_object *args, const char *key,
 int methods_refuse_changed(struct manager *manager, const struct rpc_request *request,
 	const char *status, const char *doing, struct error *err);
 
+/* retype, see methods_retype.c. */
+int methods_retype(void *arg, const struct rpc_request *message,
+	struct json_object **result, struct error *err);
+
+/* What a Python source asks of its target, see methods_peer.c. */
+int methods_update_migrated_volume(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err);
+
 #endif

@@ -228,6 +228,9 @@ void manager_find_lost(struct manager *manager)
 	if (manager->stopping || !manager->schema_ok)
 		return;
 	silence_look(manager);
+	for (size_t i = 0; i < manager->count; i++)
+		if (manager->managed[i].leased)
+			peers_clean(manager, &manager->managed[i]);
 	for (size_t i = 0; i < manager->count; i++) {
 		const struct managed *managed = &manager->managed[i];
 		int count = !managed->leased

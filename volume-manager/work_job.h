@@ -18,8 +18,10 @@ struct job {
 	struct work *work;
 	struct migration m;
 	bool remote; /* the target belongs to another manager */
+	bool peer; /* the target belongs to a Python cinder-volume */
 	struct backend *source;
-	struct backend *target; /* NULL when remote */
+	struct backend *target; /* NULL when remote, or not open */
+	struct peer_mount *peer_mount; /* of work_peer.c */
 	struct object_row source_object, target_object;
 	struct asker *asker; /* of work_remote.c, while it copies */
 };
@@ -30,6 +32,11 @@ int remote_make_target(struct job *job, struct error *err);
  * connection was lost. options has the callbacks and sizes. */
 int remote_copy(struct job *job, const struct endpoint *source,
 	struct copy_options *options, struct copy_result *result, struct error *err);
+/* The same on a Python cinder-volume; from the connection that it gives to the file. */
+int peer_make_target(struct job *job, struct error *err);
+int peer_open_target(struct job *job, struct endpoint *out, struct error *err);
+int peer_disconnect(struct job *job, struct error *err);
+void peer_mount_free(struct peer_mount *mount);
 /* Around each use of the database by callbacks of the copy: two threads share it. */
 void job_db_lock(struct job *job);
 void job_db_unlock(struct job *job);

@@ -7,6 +7,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/store/migrations.h"
+#include "common/store/peer.h"
 #include "common/store/remote.h"
 #include "copy/copy.h"
 #include "volume-manager/work_job.h"
@@ -18,11 +19,18 @@ static void job_clear(struct job *job)
 	if (job->target)
 		backend_close(job->target);
 	job->source = job->target = NULL;
+	peer_mount_free(job->peer_mount);
 }
 
 static void auto_job_clear(struct job *job)
 {
 	job_clear(job);
+}
+
+/* The target's backend is one of this manager's. */
+static bool is_here(const struct job *job)
+{
+	return !job->remote && !job->peer;
 }
 
 static int open_backends(struct job *job, struct error *err)
@@ -32,7 +40,7 @@ static int open_backends(struct job *job, struct error *err)
 	if (!job->source &&
 		work_backend_open(work, job->m.source, &job->source, err) < 0)
 		return error_context(err, "source");
-	if (!job->remote && !job->target &&
+	if (is_here(job) && !job->target &&
 		work_backend_open(work, job->m.target, &job->target, err) < 0)
 		return error_context(err, "target");
 	return 0;
@@ -45,7 +53,7 @@ static int find_objects(struct job *job, struct error *err)
 	if (work_find_object(job->work, job->source, job->m.source_name_id,
 		    &job->source_object, err) < 0)
 		return error_context(err, "source");
-	if (!job->remote &&
+	if (is_here(job) &&
 		work_find_object(job->work, job->target, job->m.temporary_id,
 			&job->target_object, err) < 0)
 		return error_context(err, "target");
@@ -75,7 +83,7 @@ static const char *choose_route(struct job *job)
 	struct backend_stats source, target;
 	struct error err;
 
-	if (job->remote || job->m.force_host_copy ||
+	if (!is_here(job) || job->m.force_host_copy ||
 		backend_stats(job->source, &source, &err) < 0 ||
 		backend_stats(job->target, &target, &err) < 0)
 		return "copy";
@@ -104,7 +112,7 @@ static int make_target(struct job *job, struct error *err)
 	if (open_backends(job, err) < 0 ||
 		fault_point("migrate.preparing.named", err) < 0)
 		return -1;
-	if (!job->remote && check_pool(job, err) < 0)
+	if (is_here(job) && check_pool(job, err) < 0)
 		return -1;
 	/* A source that cannot be found is known before anything is made. */
 	if (work_find_object(work, job->source, job->m.source_name_id,
@@ -112,7 +120,9 @@ static int make_target(struct job *job, struct error *err)
 		return error_context(err, "source");
 	if (job->remote && remote_make_target(job, err) < 0)
 		return -1;
-	if (!job->remote &&
+	if (job->peer && peer_make_target(job, err) < 0)
+		return -1;
+	if (is_here(job) &&
 		work_make_object(work, job->target, &job->m.op, job->m.temporary_id,
 			(uint64_t)job->m.size_bytes, &job->target_object, err) < 0)
 		return error_context(err, "target");
@@ -207,7 +217,8 @@ static int copy(struct job *job, struct error *err)
 	if (find_objects(job, err) < 0 || fault_point("migrate.copying", err) < 0)
 		return -1;
 	if (endpoint_of(job->source, &job->source_object, &source, err) < 0 ||
-		(!job->remote &&
+		(job->peer && peer_open_target(job, &target, err) < 0) ||
+		(is_here(job) &&
 			endpoint_of(job->target, &job->target_object, &target, err) <
 				0))
 		return -1;
@@ -238,7 +249,8 @@ static int seal(struct job *job, struct error *err)
 	struct work *work = job->work;
 	int done;
 
-	if (fault_point("migrate.sealing", err) < 0)
+	if (fault_point("migrate.sealing", err) < 0 ||
+		(job->peer && peer_disconnect(job, err) < 0))
 		return -1;
 	/* The switch itself demands that none is open, and that nobody else had one. */
 	do {
@@ -339,6 +351,9 @@ static int take_back(struct job *job, const struct error *why)
 	if (source_is_gone(job, &err))
 		return hold(job, &err);
 
+	if (job->peer && job->m.op.phase == PHASE_COPYING &&
+		peer_disconnect(job, &err) < 0)
+		log_warning("%s", err.text);
 	log_warning("migration is taken back id=%s volume=%s phase=%s: %s",
 		job->m.op.id, job->m.op.volume_id, phase_name(job->m.op.phase),
 		why->text);
@@ -410,11 +425,15 @@ int work_migrate(struct work *work, struct operation *op)
 	}
 	/* After the switch the target has nothing to do any more. */
 	if (phase_can_cancel(job.m.op.phase)) {
-		int remote =
-			work_sure(work, store_remote_is(work->db, &job.m, &err), &err);
+		int peer = work_sure(work, store_peer_is(work->db, &job.m, &err), &err);
+		int remote = peer
+			? 0
+			: work_sure(
+				  work, store_remote_is(work->db, &job.m, &err), &err);
 
-		if (remote < 0)
+		if (peer < 0 || remote < 0)
 			return after_failure(&job, &err);
+		job.peer = peer;
 		job.remote = remote;
 	}
 	return run_all(&job);

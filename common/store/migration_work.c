@@ -6,6 +6,8 @@
 
 #include "common/store/garbage.h"
 #include "common/store/migrations.h"
+#include "common/store/peer.h"
+#include "common/store/retype.h"
 
 /* A phase's transaction that was made before its commit's outcome was lost is found done
  * by the phase; then the rest of it was done too. */
@@ -107,7 +109,9 @@ static int insert_temporary(struct db *db, const struct migration *m, struct err
 		" select $2, v.user_id, v.project_id, v.size, "
 		"coalesce(s.availability_zone,"
 		" v.availability_zone), 'creating', 'detached', 'target:' || v.id,"
-		" v.display_name, v.display_description, v.volume_type_id, v.bootable,"
+		" v.display_name, v.display_description, coalesce((select"
+		"  m.new_type_id from drover.migration m where m.operation_id ="
+		"  $4::uuid), v.volume_type_id), v.bootable,"
 		" v.multiattach, v.encryption_key_id, $3, localtimestamp, "
 		"localtimestamp,"
 		" false, false, s.uuid, false"
@@ -116,7 +120,8 @@ static int insert_temporary(struct db *db, const struct migration *m, struct err
 		"  and not s.deleted"
 		" where v.id = $1 limit 1";
 
-	return db_run(db, sql, err, m->op.volume_id, m->temporary_id, m->target);
+	return db_run(
+		db, sql, err, m->op.volume_id, m->temporary_id, m->target, m->op.id);
 }
 
 static int prepare_body(struct db *db, void *arg, struct error *err)
@@ -467,6 +472,7 @@ static int switch_body(struct db *db, void *arg, struct error *err)
 		address_parse(source.host, &address, err) < 0)
 		return -1;
 	if (take_placement(db, m, what->keep_result, err) < 0 ||
+		store_retype_switch_locked(db, m, err) < 0 ||
 		store_volume_delete_locked(db, &temporary, err) < 0 ||
 		store_garbage_add_volume_locked(db, &source, address.backend, m->op.id,
 			what->source_keep, "moved away", err) < 0)
@@ -534,10 +540,26 @@ static int stop_remote(struct db *db, const struct migration *m, struct error *e
 	return store_migration_exports_closed(db, m, err) < 0 ? -1 : 0;
 }
 
+/* Its manager deletes it, when it is asked to: store_peer_leftovers(). */
+static int drop_at_peer(
+	struct db *db, const struct volume *temporary, struct error *err)
+{
+	static const char sql[] =
+		"update public.volumes set status = 'deleting',"
+		" terminated_at = localtimestamp, updated_at = localtimestamp"
+		" where id = $1 and not deleted";
+
+	return db_run(db, sql, err, temporary->id);
+}
+
 static int drop_temporary(struct db *db, const struct migration *m,
 	const struct volume *temporary, struct error *err)
 {
 	struct address address;
+	int peer = store_peer_is(db, m, err);
+
+	if (peer)
+		return peer < 0 ? -1 : drop_at_peer(db, temporary, err);
 
 	if (address_parse(m->target, &address, err) < 0 || stop_remote(db, m, err) < 0)
 		return -1;
@@ -568,6 +590,7 @@ static int roll_back_body(struct db *db, void *arg, struct error *err)
 			"operation '%s' is in phase '%s' and cannot be taken back",
 			m->op.id, phase_name(m->op.phase));
 	if (release_source(db, m, what->keep_result, err) < 0 ||
+		store_retype_release_locked(db, m, err) < 0 ||
 		(found && drop_temporary(db, m, &temporary, err) < 0) ||
 		store_operation_move_locked(
 			db, &m->op, what->to, what->why->text, err) < 0 ||

@@ -214,7 +214,7 @@ struct admit {
 	const struct error *why; /* of a refusal */
 };
 
-static int is_known(
+int store_migration_is_known(
 	struct db *db, const struct migration_request *request, struct error *err)
 {
 	static const char sql[] = "select 1 from drover.operation where volume_id = $1"
@@ -224,7 +224,7 @@ static int is_known(
 	return db_query(db, sql, &rows, err, request->volume_id, request->request_id);
 }
 
-static int lock_target(struct db *db, const char *target, struct error *err)
+int store_target_lock(struct db *db, const char *target, struct error *err)
 {
 	static const char sql[] = "select pg_advisory_xact_lock("
 				  "hashtextextended('drover:target:' || $1, 0))";
@@ -233,9 +233,9 @@ static int lock_target(struct db *db, const char *target, struct error *err)
 	return db_query(db, sql, &rows, err, target) < 0 ? -1 : 0;
 }
 
-/* Both backends need a manager of ours. */
+/* The source needs a manager of ours; the target may be a Python service's. */
 static int check_manager(struct db *db, const struct address *source,
-	const struct address *target, double down_time, struct error *err)
+	const struct address *target, double down_time, bool *peer, struct error *err)
 {
 	struct service from, to;
 
@@ -246,24 +246,22 @@ static int check_manager(struct db *db, const struct address *source,
 		return error_set(err, ERR_INVALID_HOST,
 			"no drover-volume-manager runs the volume's own backend '%s'",
 			source->backend);
-	if (!to.drover)
-		return error_set(err, ERR_INVALID_HOST,
-			"no drover-volume-manager runs the target '%s'",
-			target->backend);
+	*peer = !to.drover;
 	return 0;
 }
 
 /* The status that the volume gets back when it is over. */
 static const char *status_before(const struct volume *volume)
 {
-	if (strcmp(volume->status, "maintenance") != 0)
+	if (strcmp(volume->status, "maintenance") != 0 &&
+		strcmp(volume->status, "retyping") != 0)
 		return volume->status;
 	return volume->previous_status[0] ? volume->previous_status : "available";
 }
 
 static int insert_migration(struct db *db, const struct volume *volume,
 	const struct address *source, const struct migration_request *request,
-	struct error *err)
+	bool peer, struct error *err)
 {
 	static const char operation[] =
 		"insert into drover.operation (id, kind, volume_id, host, request_id,"
@@ -271,9 +269,8 @@ static int insert_migration(struct db *db, const struct volume *volume,
 	static const char migration[] =
 		"insert into drover.migration (operation_id, source, target,"
 		" source_name_id, force_host_copy, lock_volume, temporary_id, "
-		"size_bytes)"
-		" values ($1::uuid, $2, $3, $4, $5::bool, $6::bool, $7,"
-		" $8::bigint * 1073741824)";
+		"size_bytes, peer) values ($1::uuid, $2, $3, $4, $5::bool, $6::bool,"
+		" $7, $8::bigint * 1073741824, $9::bool)";
 	static const char mark[] =
 		"update public.volumes set migration_status = 'starting',"
 		" previous_status = $2, updated_at = localtimestamp where id = $1";
@@ -286,7 +283,8 @@ static int insert_migration(struct db *db, const struct volume *volume,
 		    request->request_id, status_before(volume)) < 0 ||
 		db_run(db, migration, err, id, volume->host, request->target,
 			volume->name_id, BOOL_TEXT(request->force_host_copy),
-			BOOL_TEXT(locked), temporary, NUM(volume->size_gib)) < 0 ||
+			BOOL_TEXT(locked), temporary, NUM(volume->size_gib),
+			BOOL_TEXT(peer)) < 0 ||
 		db_run(db, mark, err, volume->id, status_before(volume)) < 0)
 		return -1;
 	return store_notify(db, WORK_CHANNEL, source->backend, err);
@@ -315,38 +313,58 @@ static int check_room(struct db *db, const struct migration_request *request,
 		(long long)volume->size_gib);
 }
 
-static int admit_body(struct db *db, void *arg, struct error *err)
+/* A volume that is retyped is looked at as what it was before. */
+static int check_asked(struct db *db, const struct volume *volume,
+	const struct address *target, const struct migration_request *request,
+	struct error *err)
 {
-	const struct admit *what = arg;
-	const struct migration_request *request = what->request;
+	bool starting = strcmp(volume->migration_status, "starting") == 0;
+	struct volume before = *volume;
+
+	if (strcmp(volume->status, "retyping") == 0)
+		text_copy(before.status, sizeof(before.status), status_before(volume));
+	return store_migration_check(
+		db, &before, target, request->service_down_time, starting, err);
+}
+
+int store_migration_admit_locked(struct db *db, const struct migration_request *request,
+	enum admission *out, struct error *err)
+{
 	struct address source, target;
 	struct volume volume;
+	bool peer;
 	int known;
 
 	if (address_parse(request->target, &target, err) < 0 ||
-		lock_target(db, target.backend, err) < 0 ||
+		store_target_lock(db, target.backend, err) < 0 ||
 		store_volume_require_locked(db, request->volume_id, &volume, err) < 0)
 		return -1;
-	known = is_known(db, request, err);
+	known = store_migration_is_known(db, request, err);
 	if (known < 0)
 		return -1;
-	*what->out = known ? DUPLICATE : ADMITTED;
+	*out = known ? DUPLICATE : ADMITTED;
 	if (known)
 		return 0;
-	if (store_migration_check(db, &volume, &target, request->service_down_time,
-		    strcmp(volume.migration_status, "starting") == 0, err) < 0)
+	if (check_asked(db, &volume, &target, request, err) < 0)
 		return -1;
 	if (!target.pool[0])
 		return error_set(err, ERR_INVALID_HOST,
 			"target '%s' names no pool: the scheduler chooses one",
 			request->target);
 	if (address_parse(volume.host, &source, err) < 0 ||
-		check_manager(db, &source, &target, request->service_down_time, err) <
-			0)
+		check_manager(db, &source, &target, request->service_down_time, &peer,
+			err) < 0)
 		return -1;
 	if (check_room(db, request, &volume, err) < 0)
 		return -1;
-	return insert_migration(db, &volume, &source, request, err);
+	return insert_migration(db, &volume, &source, request, peer, err);
+}
+
+static int admit_body(struct db *db, void *arg, struct error *err)
+{
+	const struct admit *what = arg;
+
+	return store_migration_admit_locked(db, what->request, what->out, err);
 }
 
 int store_migration_admit(struct db *db, const struct migration_request *request,
@@ -400,24 +418,32 @@ static int insert_refused(struct db *db, const struct volume *volume,
 		BOOL_TEXT(request->force_host_copy));
 }
 
-static int refuse_body(struct db *db, void *arg, struct error *err)
+int store_migration_refuse_locked(struct db *db,
+	const struct migration_request *request, const struct error *why,
+	struct error *err)
 {
-	const struct admit *what = arg;
 	struct volume volume;
 	struct error busy;
-	int found = store_volume_get_locked(db, what->request->volume_id, &volume, err);
-	int known = found <= 0 ? found : is_known(db, what->request, err);
+	int found = store_volume_get_locked(db, request->volume_id, &volume, err);
+	int known = found <= 0 ? found : store_migration_is_known(db, request, err);
 
 	if (found <= 0 || known != 0)
 		return found < 0 || known < 0 ? -1 : 0;
-	if (insert_refused(db, &volume, what->request, what->why, err) < 0)
+	if (insert_refused(db, &volume, request, why, err) < 0)
 		return -1;
 	/* What runs on the volume is not this request's to set back. */
 	if (store_volume_idle(db, &volume, "be migrated", &busy) < 0)
 		return busy.code == ERR_INVALID_VOLUME ? 0 : (*err = busy, -1);
-	if (release_refused(db, &volume, what->request->keep_result, err) < 0)
+	if (release_refused(db, &volume, request->keep_result, err) < 0)
 		return -1;
 	return store_notify(db, DONE_CHANNEL, volume.id, err);
+}
+
+static int refuse_body(struct db *db, void *arg, struct error *err)
+{
+	const struct admit *what = arg;
+
+	return store_migration_refuse_locked(db, what->request, what->why, err);
 }
 
 int store_migration_refuse(struct db *db, const struct migration_request *request,

@@ -51,6 +51,18 @@ int store_migration_admit(struct db *db, const struct migration_request *request
 int store_migration_refuse(struct db *db, const struct migration_request *request,
 	const struct error *why, struct error *err);
 
+/* Parts of transactions that admit or refuse more than a migration. The lock of a target's
+ * backend is taken before a volume's. */
+int store_target_lock(struct db *db, const char *backend, struct error *err);
+/* 1: the request was admitted or refused before. */
+int store_migration_is_known(
+	struct db *db, const struct migration_request *request, struct error *err);
+int store_migration_admit_locked(struct db *db, const struct migration_request *request,
+	enum admission *out, struct error *err);
+int store_migration_refuse_locked(struct db *db,
+	const struct migration_request *request, const struct error *why,
+	struct error *err);
+
 /* Ask for cancellation. ERR_INVALID_VOLUME when nothing runs that can be cancelled. */
 int store_migration_cancel(struct db *db, const char *volume_id, struct error *err);
 

@@ -277,13 +277,16 @@ static void admission_refuses(
 	assert_string_equal(after, before);
 }
 
-static void both_backends_have_a_manager(void **state)
+static void the_source_has_a_manager_and_the_target_may_be_a_peers(void **state)
 {
 	struct store *s = *state;
+	struct migration_request request = request_of(s, "r0");
+	enum admission admission;
 
 	sql(s, "delete from drover.manager where host = '" TARGET_BACKEND "'");
-	admission_refuses(s, TARGET, ERR_INVALID_HOST,
-		"no drover-volume-manager runs the target '" TARGET_BACKEND "'");
+	ok(s, store_migration_admit(s->db, &request, &admission, &s->err));
+	assert_sql(s, "t", "select bool_and(peer) from drover.migration");
+	store_reset(state);
 	/* A lease that ran out is none. */
 	sql(s,
 		"update drover.manager set expires_at = now() - interval '1 s'"
@@ -333,7 +336,7 @@ int main(void)
 		STORE_TEST(a_volume_stays_where_it_is),
 		STORE_TEST(the_target_must_be_known_and_well),
 		STORE_TEST(the_own_backend_must_be_up),
-		STORE_TEST(both_backends_have_a_manager),
+		STORE_TEST(the_source_has_a_manager_and_the_target_may_be_a_peers),
 		STORE_TEST(an_admitted_target_has_a_pool),
 		STORE_TEST(what_the_check_refuses_is_not_admitted),
 	};
