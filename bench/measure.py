@@ -61,6 +61,19 @@ def touch_memory(size):
                 memory[offset] = 1
 
 
+def memory(pid):
+    """PSS and private memory in MiB."""
+    pss = private = 0
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        for line in f:
+            key, *value = line.split()
+            if key == "Pss:":
+                pss = int(value[0])
+            elif key in ("Private_Clean:", "Private_Dirty:"):
+                private += int(value[0])
+    return {"pss_mib": round(pss / 1024, 2), "private_mib": round(private / 1024, 2)}
+
+
 def cpu_of(pid):
     """Seconds of processor that a process took, and those of its children that ended."""
     with open(f"/proc/{pid}/stat", "rb") as f:
