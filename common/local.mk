@@ -25,6 +25,7 @@ common_libcommon_a_SOURCES += \
 	common/envelope.c common/envelope.h \
 	common/inbox.c common/inbox.h \
 	common/link.c common/link.h \
+	common/log-levels.c common/log-levels.h \
 	common/publisher.c common/publisher.h \
 	common/replies.c common/replies.h \
 	common/rpc.c common/rpc.h \
@@ -37,8 +38,10 @@ common_libcommon_a_SOURCES += \
 common_libcommon_a_SOURCES += \
 	common/address.c common/address.h \
 	common/phase.c common/phase.h \
+	common/store/expired.c common/store/expired.h \
 	common/store/exports.c common/store/exports.h \
 	common/store/garbage.c common/store/garbage.h \
+	common/store/messages.c common/store/messages.h \
 	common/store/migration_list.c common/store/migration_work.c \
 	common/store/migrations.c common/store/migrations.h \
 	common/store/moved.c common/store/moved.h \
@@ -46,11 +49,13 @@ common_libcommon_a_SOURCES += \
 	common/store/doctor.c common/store/doctor.h \
 	common/store/orphans.c common/store/orphans.h \
 	common/store/peer.c common/store/peer.h \
+	common/store/refusals.c common/store/refusals.h \
 	common/store/remote.c common/store/remote.h \
 	common/store/retype.c common/store/retype.h \
 	common/store/standby.c common/store/standby.h \
 	common/store/services.c common/store/services.h \
 	common/store/volume_object.c common/store/volume_object.h \
+	common/store/types.c common/store/types.h \
 	common/store/volumes.c common/store/volumes.h
 common_libcommon_a_SOURCES += common/program.c common/program.h
 common_libcommon_a_SOURCES += \

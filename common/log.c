@@ -45,6 +45,11 @@ void log_set_level(enum log_level lowest)
 	lowest_level = lowest;
 }
 
+enum log_level log_get_level(void)
+{
+	return lowest_level;
+}
+
 int log_to_file(const char *path)
 {
 	int fd = STDERR_FILENO;

@@ -15,6 +15,7 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_E
 /* program is borrowed for the life of the process. */
 void log_open(const char *program, enum log_level lowest);
 void log_set_level(enum log_level lowest);
+enum log_level log_get_level(void);
 /* Also append to this file, opened again on each call (so SIGHUP can rotate it);
  * NULL: standard error only. 0, or -1 with errno. */
 int log_to_file(const char *path);

@@ -31,7 +31,14 @@ struct settings {
 	char *volume_name_template; /* "volume-%s", exactly one %s */
 	char *state_path; /* "/var/lib/drover": locks of operations */
 	double max_over_subscription_ratio; /* 20.0 */
+	double message_reap_interval; /* 86400 s: user messages that expired */
+	double reservation_clean_interval; /* 86400 s: quota reservations too */
+	int64_t scheduler_max_attempts; /* 3 */
+	char **scheduler_default_filters; /* NULL-terminated, may be empty */
+	char **scheduler_default_weighers; /* the same */
 	double capacity_weight_multiplier; /* 1.0 */
+	double allocated_capacity_weight_multiplier; /* -1.0 */
+	double volume_number_multiplier; /* -1.0 */
 	char *default_volume_type; /* "__DEFAULT__" */
 
 	char *connection; /* [database] connection */

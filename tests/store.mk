@@ -44,7 +44,8 @@ integration_tests += \
 	tests/integration/test_store_doctor \
 	tests/integration/test_store_peer \
 	tests/integration/test_store_retype \
-	tests/integration/test_store_pools
+	tests/integration/test_store_pools \
+	tests/integration/test_store_refusals
 
 tests_integration_test_store_check_SOURCES = \
 	tests/integration/test_store_check.c $(store_fixture)
@@ -97,3 +98,6 @@ tests_integration_test_store_retype_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_peer_SOURCES = \
 	tests/integration/test_store_peer.c $(store_fixture)
 tests_integration_test_store_peer_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_refusals_SOURCES = \
+	tests/integration/test_store_refusals.c $(store_fixture)
+tests_integration_test_store_refusals_LDADD = $(UNIT_LIBS)

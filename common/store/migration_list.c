@@ -142,7 +142,7 @@ int store_migration_reservations(
 int store_pool_load(struct db *db, struct pool_load **list, struct error *err)
 {
 	static const char sql[] =
-		"select pool, sum(gib)::bigint as gib from ("
+		"select pool, sum(gib)::bigint as gib, count(*) as volumes from ("
 		"  select host as pool, size as gib from public.volumes"
 		"   where not deleted and host is not null"
 		"  union all"
@@ -162,6 +162,7 @@ int store_pool_load(struct db *db, struct pool_load **list, struct error *err)
 		snprintf((*list)[i].pool, sizeof((*list)[i].pool), "%s",
 			row_text_or(rows, i, "pool", ""));
 		(*list)[i].size_gib = row_int(rows, i, "gib");
+		(*list)[i].volumes = row_int(rows, i, "volumes");
 	}
 	return count;
 }

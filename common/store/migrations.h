@@ -103,11 +103,12 @@ struct reservation {
 int store_migration_reservations(
 	struct db *db, struct reservation **list, struct error *err);
 
-/* GiB on each pool: all volumes there, temporary ones too, and the queued migrations to
+/* What is on each pool: all volumes there, temporary ones too, and the queued migrations to
  * it, whose temporary volume has no row yet. What no report can be late about. */
 struct pool_load {
 	char pool[ADDRESS_SIZE]; /* host@backend#pool */
 	int64_t size_gib;
+	int64_t volumes;
 };
 int store_pool_load(struct db *db, struct pool_load **list, struct error *err);
 

@@ -16,16 +16,17 @@ static int insert_service(
 	static const char sql[] =
 		"insert into public.services (host, \"binary\", topic, report_count,"
 		" created_at, updated_at, deleted, disabled, availability_zone,"
-		" rpc_current_version, object_current_version, replication_status,"
-		" frozen, uuid)"
-		" values ($1, $2, $2, 0, localtimestamp, localtimestamp, false, false, "
-		"$3,"
-		" $4, $5, 'not-capable', false, $6) returning uuid";
+		" rpc_current_version, object_current_version, frozen, uuid,"
+		" replication_status)"
+		" values ($1, $2, $2, 0, localtimestamp, localtimestamp, false, false,"
+		" $3, $4, $5, false, $6, $7) returning uuid";
+	bool is_volume = strcmp(what->binary, VOLUME_BINARY) == 0;
 	char uuid[UUID_TEXT_SIZE];
 
 	uuid_make(uuid);
 	return db_query(db, sql, rows, err, what->host, what->binary, what->zone,
-		what->version, OBJECT_VERSION, uuid);
+		what->version, OBJECT_VERSION, uuid,
+		is_volume ? "disabled" : "not-capable");
 }
 
 static int register_body(struct db *db, void *arg, struct error *err)
@@ -108,8 +109,31 @@ int store_service_down(struct db *db, const char *host, const char *binary,
 	return db_run(db, sql, err, host, binary, seconds) < 0 ? -1 : 0;
 }
 
+int store_service_freeze(
+	struct db *db, const char *backend, bool frozen, struct error *err)
+{
+	/* updated_at is the heartbeat. What an administrator disabled for another reason
+	 * is enabled by thawing too, as Cinder does it. */
+	static const char sql[] =
+		"update public.services set disabled = $2::bool, disabled_reason = $3,"
+		" modified_at = localtimestamp where host = $1"
+		" and \"binary\" = 'cinder-volume' and not deleted";
+
+	return db_run(db, sql, err, backend, BOOL_TEXT(frozen), frozen ? "frozen" : "");
+}
+
+int store_service_not_failed_over(struct db *db, const char *backend, struct error *err)
+{
+	static const char sql[] =
+		"update public.services set replication_status = 'disabled'"
+		" where host = $1 and \"binary\" = 'cinder-volume' and not deleted"
+		" and replication_status in ('failing-over', 'failover-error')";
+
+	return db_run(db, sql, err, backend);
+}
+
 #define COLUMNS \
-	"select s.uuid, s.host, s.\"binary\" as kind, s.availability_zone, " \
+	"select s.id, s.uuid, s.host, s.\"binary\" as kind, s.availability_zone, " \
 	"s.disabled," \
 	" s.disabled_reason, s.frozen," \
 	" to_char(s.updated_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.US') as updated_text," \
@@ -123,6 +147,7 @@ int store_service_down(struct db *db, const char *host, const char *binary,
 static void service_from_row(const PGresult *rows, int row, struct service *out)
 {
 	memset(out, 0, sizeof(*out));
+	out->id = row_int(rows, row, "id");
 	snprintf(
 		out->uuid, sizeof(out->uuid), "%s", row_text_or(rows, row, "uuid", ""));
 	snprintf(

@@ -18,6 +18,7 @@
 #define OBJECT_VERSION "1.39"
 
 struct service {
+	int64_t id;
 	char uuid[UUID_TEXT_SIZE];
 	char host[ADDRESS_SIZE]; /* "server1" or "server1@fast" */
 	char binary[64];
@@ -40,6 +41,14 @@ int store_service_beat(
 /* Say at once that it is down: on a clean stop. */
 int store_service_down(struct db *db, const char *host, const char *binary,
 	double down_time, struct error *err);
+
+/* freeze_host and thaw_host: disabled with the reason "frozen", or enabled. The API tier
+ * writes the column frozen itself. Returns the number of rows. */
+int store_service_freeze(
+	struct db *db, const char *backend, bool frozen, struct error *err);
+/* A fail-over that was asked for is not done. */
+int store_service_not_failed_over(
+	struct db *db, const char *backend, struct error *err);
 
 /* All that are not deleted; *list is malloc'd. up is judged by the database's clock. */
 int store_service_list(

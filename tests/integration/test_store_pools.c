@@ -4,16 +4,25 @@
 
 #include <pthread.h>
 
-static int64_t load_of(struct store *s, const char *pool)
+static struct pool_load find_load(struct store *s, const char *pool)
 {
 	AUTO(free) struct pool_load *list = NULL;
 	int count = ok(s, store_pool_load(s->db, &list, &s->err));
-	int64_t gib = 0;
 
 	for (int i = 0; i < count; i++)
 		if (strcmp(list[i].pool, pool) == 0)
-			gib += list[i].size_gib;
-	return gib;
+			return list[i];
+	return (struct pool_load) { .size_gib = 0 };
+}
+
+static int64_t load_of(struct store *s, const char *pool)
+{
+	return find_load(s, pool).size_gib;
+}
+
+static int64_t volumes_of(struct store *s, const char *pool)
+{
+	return find_load(s, pool).volumes;
 }
 
 static void the_load_of_a_pool_is_always_true(void **state)
@@ -24,6 +33,8 @@ static void the_load_of_a_pool_is_always_true(void **state)
 
 	assert_int_equal(load_of(s, SOURCE), 2);
 	assert_int_equal(load_of(s, TARGET), 0);
+	assert_int_equal(volumes_of(s, SOURCE), 1);
+	assert_int_equal(volumes_of(s, TARGET), 0);
 	add_volume(s, "a", TARGET, id);
 	sql(s, "update public.volumes set deleted = true where id = '%s'", id);
 	add_volume(s, "b", TARGET, id);
@@ -37,6 +48,7 @@ static void the_load_of_a_pool_is_always_true(void **state)
 		bring_to(s, &m, phase);
 		assert_int_equal(load_of(s, TARGET), 2);
 		assert_int_equal(load_of(s, SOURCE), phase < PHASE_SETTLING ? 2 : 0);
+		assert_int_equal(volumes_of(s, TARGET), 1);
 	}
 }
 

@@ -27,6 +27,9 @@ static void a_service_registers_once(void **state)
 		store_service_register(s->db, "box", VOLUME_BINARY, "nova",
 			VOLUME_RPC_VERSION, second, &s->err));
 	assert_string_not_equal(first, second);
+	assert_sql(s, "disabled",
+		"select replication_status from public.services where host = 'box'"
+		" and topic = 'cinder-volume'");
 	/* A deleted row is not taken up again. */
 	sql(s, "update public.services set deleted = true where host = 'box'");
 	register_scheduler(s, second);
@@ -55,6 +58,33 @@ static void what_an_administrator_disabled_stays_disabled(void **state)
 	assert_string_equal(service.uuid, uuid);
 	assert_string_equal(service.binary, VOLUME_BINARY);
 	assert_int_equal(strlen(service.updated_at), 26);
+}
+
+/* As captured: the API tier writes frozen, the service that it is disabled. */
+static void a_frozen_service_is_disabled(void **state)
+{
+	static const char row[] =
+		"select concat_ws('|', disabled, disabled_reason, updated_at < now() -"
+		" interval '1 day', modified_at > now() - interval '1 h') from"
+		" public.services where host = '" SOURCE_BACKEND "'";
+	struct store *s = *state;
+
+	sql(s,
+		"update public.services set updated_at = now() - interval '2 days',"
+		" replication_status = 'failing-over'");
+	assert_int_equal(store_service_freeze(s->db, SOURCE_BACKEND, true, &s->err), 1);
+	assert_sql(s, "t|frozen|t|t", row);
+	assert_int_equal(
+		store_service_freeze(s->db, SOURCE_BACKEND, false, &s->err), 1);
+	assert_sql(s, "f||t|t", row);
+	assert_int_equal(store_service_freeze(s->db, "no@where", true, &s->err), 0);
+	assert_int_equal(
+		store_service_not_failed_over(s->db, SOURCE_BACKEND, &s->err), 1);
+	assert_sql(s, "disabled",
+		"select replication_status from public.services where host ="
+		" '" SOURCE_BACKEND "'");
+	assert_int_equal(
+		store_service_not_failed_over(s->db, SOURCE_BACKEND, &s->err), 0);
 }
 
 static bool is_up(struct store *s, double down_time)
@@ -256,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(a_service_registers_once),
 		STORE_TEST(what_an_administrator_disabled_stays_disabled),
+		STORE_TEST(a_frozen_service_is_disabled),
 		STORE_TEST(the_databases_clock_tells_who_is_up),
 		STORE_TEST(a_heartbeat_makes_it_up),
 		STORE_TEST(a_stopped_service_is_down_at_once),
