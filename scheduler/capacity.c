@@ -9,7 +9,7 @@
 /* What Cinder takes for "auto" while nothing is provisioned. */
 #define AUTO_RATIO_WHEN_EMPTY 20.0
 
-static bool has_numbers(const struct capacity *c)
+bool capacity_is_known(const struct capacity *c)
 {
 	return c->total.kind == AMOUNT_NUMBER && c->free.kind == AMOUNT_NUMBER;
 }
@@ -26,7 +26,7 @@ static double rounded(double value)
 
 double capacity_ratio(const struct capacity *c)
 {
-	if (!c->thin || !has_numbers(c))
+	if (!c->thin || !capacity_is_known(c))
 		return 1.0;
 	if (!c->ratio_auto)
 		return c->ratio;
@@ -103,7 +103,7 @@ bool capacity_fits(
 	return false;
 }
 
-double capacity_weight(const struct capacity *c, bool thin)
+double capacity_room(const struct capacity *c, bool thin)
 {
-	return has_numbers(c) ? capacity_factors(c, thin).virtual_free : -1;
+	return capacity_is_known(c) ? capacity_factors(c, thin).virtual_free : -1;
 }

@@ -28,6 +28,7 @@ struct amount {
 struct capacity {
 	struct amount total, free;
 	double provisioned; /* sum of the sizes of all volumes there */
+	double allocated; /* of those that this service has made */
 	double reserved_percentage;
 	double ratio; /* max_over_subscription_ratio */
 	bool ratio_auto; /* ... worked out from what the pool's volumes really take */
@@ -51,7 +52,9 @@ struct factors capacity_factors(const struct capacity *c, bool thin);
  * ("has 3.00 GiB free, 10 are needed"). */
 bool capacity_fits(
 	const struct capacity *c, int64_t size_gib, bool thin, char *why, size_t size);
-/* The raw weight: virtual_free, -1 when that is not a number. */
-double capacity_weight(const struct capacity *c, bool thin);
+/* Are total and free numbers? */
+bool capacity_is_known(const struct capacity *c);
+/* How much can still be handed out: virtual_free, -1 when it is not known. */
+double capacity_room(const struct capacity *c, bool thin);
 
 #endif

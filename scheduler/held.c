@@ -85,8 +85,8 @@ void held_retry(struct scheduler *s)
 		struct held_request *h = *at;
 		int rc = h->step(s, &h->request, &err);
 
-		/* While the database is away all would fail alike. */
-		if (rc == STEP_FAILED && error_is_temporary(&err))
+		/* While database or broker are away all would fail alike. */
+		if (rc == STEP_FAILED && error_must_wait(&err))
 			return;
 		if (rc == STEP_WAIT) {
 			at = &h->next;

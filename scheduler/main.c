@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 	}
 	if (run(program.settings, &err) < 0) {
 		log_error("cannot run reason='%s'", err.text);
-		return 1;
+		return err.code == ERR_CONFIG ? 2 : 1;
 	}
 	return 0;
 }

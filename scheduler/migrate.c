@@ -7,6 +7,7 @@
 #include "common/address.h"
 #include "common/log.h"
 #include "common/store/migrations.h"
+#include "common/store/types.h"
 #include "common/text.h"
 #include "scheduler/scheduler.h"
 
@@ -15,6 +16,7 @@ struct move {
 	const struct rpc_request *request;
 	struct volume volume;
 	const char *target; /* as the message names it; NULL: anywhere else */
+	struct json_object *specs; /* extra specs of its type */
 	bool force;
 };
 
@@ -80,47 +82,36 @@ static int check_rows(const struct move *m, struct error *err)
 
 /* ---- handing it over ---- */
 
-static struct json_object *host_object(const struct pool *pool)
-{
-	struct json_object *host = json_object_new_object();
-	struct json_object *capabilities = NULL;
-
-	json_parse(pool->capabilities, strlen(pool->capabilities), &capabilities, NULL);
-	json_add_string(host, "host", pool->address);
-	json_add(host, "cluster_name", NULL);
-	json_add(host, "capabilities", capabilities);
-	return host;
-}
-
 /* The volume belongs to a Python cinder-volume, which does it itself. */
-static int cast_migrate(const struct move *m, const struct address *source,
-	const struct pool *pool, struct error *err)
+static int cast_migrate(
+	const struct move *m, const struct pool *pool, struct error *err)
 {
 	AUTO(json_object_put) struct json_object *args = json_object_new_object();
 	struct json_object *volume;
-	char topic[ADDRESS_SIZE + 16];
 
 	if (check_rows(m, err) < 0 ||
 		json_get_object(m->request->args, "volume", &volume, err) < 0)
 		return -1;
 	json_add(args, "volume", json_object_get(volume));
-	json_add(args, "host", host_object(pool));
+	json_add(args, "host", request_host(pool));
 	json_add_bool(args, "force_host_copy", m->force);
-	address_topic(source, topic);
-	return rpc_cast(m->s->rpc, topic, source->host, true, "migrate_volume", "3.5",
-		m->request->request_id, args, err);
+	return request_cast(
+		m->s, m->request, m->volume.host, "migrate_volume", "3.5", args, err);
 }
 
 static int admit(const struct move *m, const struct view *view, const struct pool *pool,
 	struct error *err)
 {
 	struct migration_request request = migration_request(m, pool->address);
+	const struct placement asked = { .specs = m->specs };
+	const struct pool_load *load = view_load(view, pool->address);
 	enum admission admission;
 
-	/* Below zero: a pool of unknown size takes everything. */
-	request.room_gib = capacity_weight(&pool->capacity, true);
-	request.room_known = request.room_gib >= 0;
-	request.seen_gib = view_load(view, pool->address);
+	/* A pool of unknown size takes everything. */
+	request.room_known = m->s->policy.filters[FILTER_CAPACITY] &&
+		capacity_is_known(&pool->capacity);
+	request.room_gib = capacity_room(&pool->capacity, !placement_is_thick(&asked));
+	request.seen_gib = load ? (double)load->size_gib : 0;
 
 	if (store_migration_admit(m->s->db, &request, &admission, err) < 0)
 		return -1;
@@ -141,6 +132,7 @@ static int choose(const struct move *m, const struct facts *facts,
 		.exclude = m->volume.host,
 		/* A Python cinder-volume's backend only when it is asked for. */
 		.managed = source->drover && !m->target,
+		.specs = m->specs,
 	};
 	const struct service *service;
 	struct error reason;
@@ -175,19 +167,20 @@ static int move_with(const struct move *m, const struct facts *facts, struct err
 		return -1;
 	if (source->drover)
 		return admit(m, &facts->view, pool, err);
-	if (cast_migrate(m, &address, pool, err) < 0)
+	if (cast_migrate(m, pool, err) < 0)
 		return -1;
 	log_info("migration handed on volume=%s from=%s to=%s request=%s", m->volume.id,
 		m->volume.host, pool->address, m->request->request_id);
 	return 0;
 }
 
-static int try_move(const struct move *m, struct error *err)
+static int try_move(struct move *m, struct error *err)
 {
 	struct facts facts;
 	int rc;
 
-	if (facts_read(m->s, &facts, err) < 0)
+	if (store_type_specs(m->s->db, m->volume.volume_type_id, &m->specs, err) < 0 ||
+		facts_read(m->s, &facts, err) < 0)
 		return -1;
 	rc = move_with(m, &facts, err);
 	facts_clear(&facts);
@@ -257,6 +250,7 @@ int migrate_volume(
 	rc = read_move(request->args, &m, &why);
 	if (rc == 0)
 		rc = try_move(&m, &why);
+	json_object_put(m.specs);
 	if (rc == STEP_FAILED && !error_is_temporary(&why))
 		return refuse(&m, &why, err);
 	if (rc == STEP_FAILED)

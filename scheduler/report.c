@@ -92,13 +92,11 @@ static int get_ratio(
 static int read_capacity(struct json_object *o, double default_ratio,
 	struct capacity *c, struct error *err)
 {
-	double allocated;
-
 	if (get_amount(o, "total_capacity_gb", &c->total, err) < 0 ||
 		get_amount(o, "free_capacity_gb", &c->free, err) < 0 ||
-		get_number(o, "allocated_capacity_gb", 0, MOST_GIB, &allocated, err) <
-			0 ||
-		get_number(o, "provisioned_capacity_gb", allocated, MOST_GIB,
+		get_number(o, "allocated_capacity_gb", 0, MOST_GIB, &c->allocated,
+			err) < 0 ||
+		get_number(o, "provisioned_capacity_gb", c->allocated, MOST_GIB,
 			&c->provisioned, err) < 0 ||
 		get_number(o, "reserved_percentage", 0, 100, &c->reserved_percentage,
 			err) < 0 ||

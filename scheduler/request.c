@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What requests have in common: whom they are about, and what a decision rests on. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/address.h"
 #include "common/log.h"
 #include "common/store/migrations.h"
+#include "common/store/refusals.h"
 #include "common/store/services.h"
 #include "common/text.h"
 #include "scheduler/scheduler.h"
@@ -16,6 +18,11 @@ bool error_is_temporary(const struct error *err)
 {
 	return err->code == ERR_DB_UNAVAILABLE || err->code == ERR_DB_UNKNOWN ||
 		err->code == ERR_DB_RETRY;
+}
+
+bool error_must_wait(const struct error *err)
+{
+	return error_is_temporary(err) || err->code == ERR_BROKER;
 }
 
 int scheduler_check_ready(const struct scheduler *s, struct error *err)
@@ -54,7 +61,7 @@ int facts_read(struct scheduler *s, struct facts *out, struct error *err)
 	f.view.service_count = (size_t)services;
 	f.view.reservations = f.reservations;
 	f.view.reservation_count = (size_t)reservations;
-	f.view.capacity_weight_multiplier = s->settings->capacity_weight_multiplier;
+	f.view.policy = &s->policy;
 	*out = f;
 	return 0;
 }
@@ -178,4 +185,82 @@ int get_strings(
 	if (count > 0)
 		*out = steal(strings);
 	return 0;
+}
+
+void reserved_add(struct reserved *reserved, struct json_object *o, const char *key)
+{
+	struct json_object *list = NULL;
+
+	json_object_object_get_ex(o, key, &list);
+	if (!json_object_is_type(list, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(list) &&
+		reserved->count < RESERVATIONS_MAX;
+		i++) {
+		struct json_object *item = json_object_array_get_idx(list, i);
+
+		if (json_object_is_type(item, json_type_string) &&
+			uuid_is(json_object_get_string(item)))
+			reserved->uuids[reserved->count++] =
+				json_object_get_string(item);
+	}
+}
+
+int request_own_pool(struct scheduler *s, const struct facts *facts,
+	const struct volume *volume, const struct placement *asked, struct pool **out,
+	struct error *err)
+{
+	struct placement own = *asked;
+	const struct service *service;
+	struct address address;
+
+	if (address_parse(volume->host, &address, err) < 0)
+		return error_context(err, "volume '%s' is on no backend", volume->id);
+	if (scheduler_misses_reports(s, &facts->view, volume->host))
+		return STEP_WAIT;
+	own.target = volume->host;
+	own.own = true;
+	return placement_choose(&facts->view, &own, out, &service, err);
+}
+
+int request_cast(struct scheduler *s, const struct rpc_request *request,
+	const char *host, const char *method, const char *version,
+	struct json_object *args, struct error *err)
+{
+	char topic[ADDRESS_SIZE + 16];
+	struct address address;
+
+	if (address_parse(host, &address, err) < 0)
+		return -1;
+	address_topic(&address, topic);
+	return rpc_cast(s->rpc, topic, address.host, true, method, version,
+		request->request_id, args, err);
+}
+
+struct json_object *request_host(const struct pool *pool)
+{
+	struct json_object *host = json_object_new_object();
+	struct json_object *capabilities = NULL;
+
+	json_parse(pool->capabilities, strlen(pool->capabilities), &capabilities, NULL);
+	json_add_string(host, "host", pool->address);
+	json_add(host, "cluster_name", NULL);
+	json_add(host, "capabilities", capabilities);
+	return host;
+}
+
+int request_refuse_volume(struct scheduler *s, const struct rpc_request *request,
+	const char *status, const struct reserved *reserved, const char *action,
+	const struct error *why, struct error *err)
+{
+	const char *id;
+
+	if (request_volume_id(request->args, &id, err) < 0 ||
+		scheduler_check_ready(s, err) < 0 ||
+		store_refuse_volume(s->db, id, status, reserved->uuids,
+			request->request_id, action, err) < 0)
+		return STEP_FAILED;
+	log_warning("request refused method=%s volume=%s request=%s reason='%s'",
+		request->method, id, request->request_id, why->text);
+	return STEP_DONE;
 }

@@ -14,6 +14,7 @@
 #include "common/store/volumes.h"
 #include "scheduler/held.h"
 #include "scheduler/placement.h"
+#include "scheduler/policy.h"
 #include "scheduler/pools.h"
 
 struct scheduler {
@@ -22,6 +23,7 @@ struct scheduler {
 	struct db *db;
 	struct rpc *rpc;
 	char *suspects_path; /* for the RPC; NULL: there is no state_path */
+	struct policy policy;
 	struct pools pools;
 	struct held held; /* requests that wait for reports */
 	ev_timer beat; /* heartbeat, or the next try to reach the database */
@@ -29,9 +31,9 @@ struct scheduler {
 	double pause_s; /* until the next try to reach the database */
 	double said_at; /* when a line last told that the database is missing */
 	double asked_at; /* when reports were last asked for */
+	double messages_at, reservations_at; /* when those that expired were removed */
 	bool ready; /* the schema is current and our row is there */
 	bool stopping;
-	char log_level[8]; /* "INFO", as get_log_levels shows it */
 	char uuid[UUID_TEXT_SIZE];
 };
 
@@ -55,6 +57,8 @@ void scheduler_ask_for_reports(struct scheduler *s);
 
 /* Is it a failure after which the request is tried again? */
 bool error_is_temporary(const struct error *err);
+/* The same for a request that may be sent on twice. */
+bool error_must_wait(const struct error *err);
 
 /* The members of a versioned object, or o itself when it is a plain one. */
 struct json_object *object_data(struct json_object *o);
@@ -72,11 +76,52 @@ int request_volume(struct scheduler *s, const struct rpc_request *request,
 int get_strings(
 	struct json_object *o, const char *key, const char ***out, struct error *err);
 
+/* Quota reservations that come with a request, borrowed from it. */
+#define RESERVATIONS_MAX 64
+struct reserved {
+	const char *uuids[RESERVATIONS_MAX + 1]; /* ends with NULL */
+	size_t count;
+};
+/* Add those of a list under key; what is no list of texts counts as none. */
+void reserved_add(struct reserved *reserved, struct json_object *o, const char *key);
+
+/* Where the volume is: does its pool pass? As placement_choose(). When the backend has not
+ * reported yet: STEP_WAIT. *facts stays valid in any case. */
+int request_own_pool(struct scheduler *s, const struct facts *facts,
+	const struct volume *volume, const struct placement *asked, struct pool **out,
+	struct error *err);
+/* Send it on to the service of a backend ("server1@fast#pool"). */
+int request_cast(struct scheduler *s, const struct rpc_request *request,
+	const char *host, const char *method, const char *version,
+	struct json_object *args, struct error *err);
+/* A pool as volume services are told of it: host, cluster_name, capabilities. */
+struct json_object *request_host(const struct pool *pool);
+/* The volume is what it was before the request, which is over: STEP_DONE. action: what its
+ * user is told about (messages.h), or NULL. */
+int request_refuse_volume(struct scheduler *s, const struct rpc_request *request,
+	const char *status, const struct reserved *reserved, const char *action,
+	const struct error *why, struct error *err);
+
 /* Steps of held.h. */
 int create_volume(
 	struct scheduler *s, const struct rpc_request *request, struct error *err);
 int migrate_volume(
 	struct scheduler *s, const struct rpc_request *request, struct error *err);
+int extend_volume(
+	struct scheduler *s, const struct rpc_request *request, struct error *err);
+int create_snapshot(
+	struct scheduler *s, const struct rpc_request *request, struct error *err);
+int retype_volume(
+	struct scheduler *s, const struct rpc_request *request, struct error *err);
+
+/* services.c: methods about services, and those that are refused. Their argument is the
+ * struct scheduler. */
+int on_get_pools(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err);
+int on_validate_host_capacity(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err);
+int on_work_cleanup(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err);
 
 /* The table of methods; its argument is the struct scheduler. */
 extern const struct rpc_method scheduler_methods[];

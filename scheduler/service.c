@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "common/log.h"
+#include "common/store/expired.h"
 #include "common/store/schema.h"
 #include "common/store/services.h"
 #include "common/text.h"
@@ -62,6 +63,30 @@ static void forget_strangers(struct scheduler *s, const struct facts *facts)
 	}
 }
 
+/* ---- rows that have had their time ---- */
+
+static bool is_due(double *last, double interval)
+{
+	double now = clock_seconds();
+
+	if (*last != 0 && now - *last < interval)
+		return false;
+	*last = now;
+	return true;
+}
+
+static void remove_expired(struct scheduler *s)
+{
+	const struct settings *settings = s->settings;
+	struct error err;
+
+	if ((is_due(&s->messages_at, settings->message_reap_interval) &&
+		    store_expire_messages(s->db, &err) < 0) ||
+		(is_due(&s->reservations_at, settings->reservation_clean_interval) &&
+			store_expire_reservations(s->db, &err) < 0))
+		log_warning("what expired is not removed reason='%s'", err.text);
+}
+
 /* ---- the row of this service ---- */
 
 static int become_ready(struct scheduler *s, struct error *err)
@@ -94,6 +119,7 @@ static int keep_alive(struct scheduler *s, struct error *err)
 		return -1;
 	forget_strangers(s, &facts);
 	facts_clear(&facts);
+	remove_expired(s);
 	return 0;
 }
 
@@ -187,13 +213,12 @@ int scheduler_new(struct loop *loop, const struct settings *settings,
 	s->loop = loop;
 	s->settings = settings;
 	s->pause_s = FIRST_PAUSE_S;
-	snprintf(s->log_level, sizeof(s->log_level), "%s",
-		settings->debug ? "DEBUG" : "INFO");
 	ev_timer_init(&s->beat, on_beat, 0., 0.);
 	s->beat.data = s;
 	ev_timer_init(&s->again, on_held, HELD_PAUSE_S, HELD_PAUSE_S);
 	s->again.data = s;
-	if (db_new(settings->conninfo, "drover-scheduler", &s->db, err) < 0 ||
+	if (policy_read(settings, &s->policy, err) < 0 ||
+		db_new(settings->conninfo, "drover-scheduler", &s->db, err) < 0 ||
 		open_rpc(s, err) < 0)
 		return -1;
 	ev_timer_start(loop_ev(loop), &s->beat);

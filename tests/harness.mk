@@ -16,6 +16,7 @@ EXTRA_DIST += \
 	tests/harness/peer.py \
 	tests/harness/processes.py \
 	tests/harness/relay.py \
+	tests/harness/scheduler_lab.py \
 	tests/harness/servers.py \
 	tests/harness/tally.py \
 	tests/harness/two_hosts.py \
@@ -38,6 +39,7 @@ EXTRA_DIST += \
 	tests/scenarios/test_nfs.py \
 	tests/scenarios/test_owner.py \
 	tests/scenarios/test_refusals.py \
+	tests/scenarios/test_service.py \
 	tests/scenarios/test_standby.py \
 	tests/scenarios/test_wire.py \
 	tests/data/wire/README.md \

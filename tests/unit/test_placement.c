@@ -1,472 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "common/json.h"
 #include "scheduler/placement.h"
-
-/* ---- a second, slow and obvious implementation of the arithmetic ----
- *
- * Sizes are whole numbers of 1/1024 GiB and ratios of 1/16, so that all is exact in
- * integers: no rounding but the one that is asked for. */
-
-typedef __int128 wide;
-#define UNITS 1024
-#define RATIO_UNITS 16
-
-struct exact_pool {
-	int64_t total, free, provisioned, taken; /* 1/1024 GiB */
-	int64_t reserved_percentage;
-	int64_t ratio; /* 1/16 */
-	bool thin;
-};
-
-/* Hundredths of GiB of amount / (UNITS * RATIO_UNITS), half to even. */
-static wide hundredths(wide amount)
-{
-	wide unit = UNITS * RATIO_UNITS;
-	wide scaled = amount * 100;
-	wide whole = scaled / unit, rest = scaled % unit;
-
-	if (rest < 0) {
-		rest += unit;
-		whole--;
-	}
-	if (2 * rest > unit || (2 * rest == unit && whole % 2 != 0))
-		whole++;
-	return whole;
-}
-
-/* In hundredths of GiB. */
-static wide exact_virtual_free(const struct exact_pool *p, bool thin)
-{
-	/* floor(total GiB * percentage / 100), in GiB; total is not negative. */
-	wide reserved = (wide)p->total * p->reserved_percentage / (100 * UNITS);
-	wide available = p->total - reserved * UNITS;
-	wide provisioned = p->provisioned + p->taken;
-
-	if (thin && p->thin)
-		return hundredths(available * p->ratio - provisioned * RATIO_UNITS);
-	wide by_free = p->free - p->taken, by_size = available - provisioned;
-
-	return hundredths((by_free < by_size ? by_free : by_size) * RATIO_UNITS);
-}
-
-static bool exact_fits(const struct exact_pool *p, int64_t size_gib, bool thin)
-{
-	if (size_gib == 0)
-		return true;
-	if (p->total <= 0)
-		return false;
-	if (thin && p->thin && (p->ratio < RATIO_UNITS || p->free <= 0))
-		return false;
-	return exact_virtual_free(p, thin) >= (wide)size_gib * 100;
-}
-
-static struct capacity as_capacity(const struct exact_pool *p)
-{
-	return (struct capacity) {
-		.total = { AMOUNT_NUMBER, (double)p->total / UNITS },
-		.free = { AMOUNT_NUMBER, (double)p->free / UNITS },
-		.provisioned = (double)p->provisioned / UNITS,
-		.reserved_percentage = (double)p->reserved_percentage,
-		.ratio = (double)p->ratio / RATIO_UNITS,
-		.thin = p->thin,
-		.promised = (double)p->taken / UNITS,
-	};
-}
-
-static uint64_t seed;
-
-static int64_t below(int64_t limit)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (int64_t)((seed >> 33) % (uint64_t)limit);
-}
-
-static struct exact_pool random_pool(void)
-{
-	static const int64_t scales[] = { 1, 3, 64, UNITS, 100 * UNITS };
-	int64_t scale = scales[below(5)];
-	int64_t total = below(1000) * scale;
-
-	return (struct exact_pool) {
-		.total = total,
-		.free = below(8) ? below(total + 1) : 0,
-		.provisioned = below(3) ? below(2 * total + 1) : 0,
-		.taken = below(2) ? below(total / 2 + 1) : 0,
-		.reserved_percentage = below(4) ? below(101) : 0,
-		.ratio = below(3) ? RATIO_UNITS + below(400) : below(2 * RATIO_UNITS),
-		.thin = below(2),
-	};
-}
-
-static void random_pools_agree_with_exact_arithmetic(void **state)
-{
-	unsigned fitting = 0;
-
-	seed = 20130417;
-	for (unsigned i = 0; i < 40000; i++) {
-		struct exact_pool p = random_pool();
-		struct capacity c = as_capacity(&p);
-		bool thin = below(2);
-		wide free = exact_virtual_free(&p, thin);
-		char why[256];
-
-		assert_true(
-			capacity_factors(&c, thin).virtual_free == (double)free / 100);
-		/* Just at the limit, around it, and anything. */
-		int64_t at = (int64_t)(free / 100);
-		int64_t sizes[] = { at > 0 ? at : 1, at >= 0 ? at + 1 : 1,
-			below(100000), 0 };
-
-		for (size_t j = 0; j < ARRAY_SIZE(sizes); j++) {
-			bool fits = capacity_fits(&c, sizes[j], thin, why, sizeof(why));
-
-			assert_int_equal(fits, exact_fits(&p, sizes[j], thin));
-			fitting += fits;
-		}
-	}
-	/* The generator makes both kinds. */
-	assert_in_range(fitting, 40000, 120000);
-}
-
-/* ---- single facts about the arithmetic ---- */
-
-static const struct capacity plain = {
-	.total = { AMOUNT_NUMBER, 100 },
-	.free = { AMOUNT_NUMBER, 40 },
-	.provisioned = 60,
-	.ratio = 20,
-};
-
-static void assert_fits(const struct capacity *c, int64_t size, bool thin)
-{
-	char why[256] = "";
-
-	if (!capacity_fits(c, size, thin, why, sizeof(why)))
-		fail_msg("%lld GiB do not fit: %s", (long long)size, why);
-}
-
-static void assert_refused(
-	const struct capacity *c, int64_t size, bool thin, const char *reason)
-{
-	char why[256] = "";
-
-	assert_false(capacity_fits(c, size, thin, why, sizeof(why)));
-	assert_string_equal(why, reason);
-}
-
-static void a_thick_pool_gives_what_is_free(void **state)
-{
-	assert_fits(&plain, 40, true);
-	assert_refused(&plain, 41, true, "has 40.00 GiB free, 41 GiB are needed");
-}
-
-static void the_reserved_part_is_rounded_down_to_whole_gib(void **state)
-{
-	struct capacity c = plain;
-
-	c.total.gib = 10.5;
-	c.free.gib = 10.5;
-	c.provisioned = 0;
-	c.reserved_percentage = 20; /* 2.1 */
-	assert_true(capacity_factors(&c, false).virtual_free == 8.5);
-}
-
-static void a_thin_pool_is_provisioned_up_to_its_ratio_once(void **state)
-{
-	struct capacity c = plain;
-
-	c.thin = true;
-	c.ratio = 2;
-	assert_fits(&c, 140, true);
-	assert_refused(&c, 141, true,
-		"has 140.00 GiB free to be provisioned, 141 GiB are needed");
-	/* A thick volume on it takes real space. */
-	assert_refused(&c, 41, false, "has 40.00 GiB free, 41 GiB are needed");
-}
-
-static void a_full_disk_takes_no_thin_volume(void **state)
-{
-	struct capacity c = plain;
-
-	c.thin = true;
-	c.free.gib = 0;
-	assert_refused(&c, 1, true, "has no free space left");
-}
-
-static void all_reserved_is_refused_without_dividing_by_zero(void **state)
-{
-	struct capacity c = plain;
-
-	c.thin = true;
-	c.provisioned = 0;
-	c.reserved_percentage = 100;
-	assert_refused(
-		&c, 1, true, "has 0.00 GiB free to be provisioned, 1 GiB are needed");
-}
-
-static void the_automatic_ratio_follows_what_volumes_take(void **state)
-{
-	struct capacity c = plain;
-
-	c.thin = true;
-	c.ratio_auto = true;
-	c.provisioned = 0;
-	assert_true(capacity_ratio(&c) == 20);
-	c.provisioned = 122;
-	assert_true(capacity_ratio(&c) == 3); /* 1 + 122 / (100 - 40 + 1) */
-	c.thin = false;
-	assert_true(capacity_ratio(&c) == 1);
-}
-
-static void pools_without_numbers(void **state)
-{
-	struct capacity c = plain;
-
-	c.free.kind = AMOUNT_INFINITE;
-	assert_fits(&c, 1000000, true);
-	assert_true(capacity_weight(&c, true) == -1);
-	c.free.kind = AMOUNT_NONE;
-	assert_refused(&c, 1, true, "does not report its free space");
-	c = plain;
-	c.total.kind = AMOUNT_UNKNOWN;
-	assert_fits(&c, 1000000, true);
-	c.reserved_percentage = 10;
-	assert_refused(&c, 1, true, "reserves a part of a total that it does not know");
-	c = plain;
-	c.total.gib = 0;
-	assert_refused(&c, 1, true, "has no space at all");
-	assert_fits(&c, 0, true);
-}
-
-static void what_is_on_its_way_counts_as_taken(void **state)
-{
-	struct capacity c = plain;
-
-	c.placed = 10;
-	c.promised = 20;
-	assert_fits(&c, 10, true);
-	assert_refused(&c, 11, true, "has 10.00 GiB free, 11 GiB are needed");
-}
-
-/* ---- reports ---- */
-
-static struct json_object *parse(const char *text)
-{
-	struct json_object *o = NULL;
-	struct error err;
-
-	if (json_parse(text, strlen(text), &o, &err) < 0)
-		fail_msg("%s", err.text);
-	return o;
-}
-
-static int report(struct pools *pools, const char *text, double now, struct error *err)
-{
-	AUTO(json_object_put) struct json_object *args = parse(text);
-
-	return pools_report(pools, args, 20, now, err);
-}
-
-#define REPORT(host, timestamp, capabilities) \
-	"{\"service_name\": \"volume\", \"host\": \"" host \
-	"\", \"timestamp\": \"" timestamp \
-	"\", \"cluster_name\": null, \"capabilities\": " capabilities "}"
-#define T1 "2026-11-21T21:25:32.535440"
-#define T2 "2026-11-21T21:25:33"
-#define SMALL "{\"total_capacity_gb\": 10, \"free_capacity_gb\": 10}"
-#define BIG \
-	"{\"volume_backend_name\": \"big\", \"total_capacity_gb\": 100.5," \
-	" \"free_capacity_gb\": 99.5, \"storage_protocol\": \"nfs\"}"
-
-static void must_report(struct pools *pools, const char *text)
-{
-	struct error err;
-
-	if (report(pools, text, 1, &err) != 1)
-		fail_msg("%s", err.text);
-}
-
-static void a_backend_without_pools_is_one_pool(void **state)
-{
-	AUTO(json_object_put) struct json_object *shown = NULL;
-	struct pools pools = { 0 };
-	struct pool *pool;
-
-	must_report(&pools, REPORT("server1@fast", T1, BIG));
-	must_report(&pools, REPORT("server1@slow", T1, SMALL));
-	assert_non_null(pools_find(&pools, "server1@slow#_pool0"));
-	pool = pools_find(&pools, "server1@fast#big");
-	assert_non_null(pool);
-	assert_true(pool->capacity.total.gib == 100.5);
-	assert_true(pool->capacity.ratio == 20);
-	shown = parse(pool->capabilities);
-	assert_string_equal(json_object_to_json_string_ext(
-				    json_object_object_get(shown, "storage_protocol"),
-				    JSON_C_TO_STRING_PLAIN),
-		"[\"NFS\",\"nfs\"]");
-	assert_string_equal(
-		json_object_get_string(json_object_object_get(shown, "timestamp")), T1);
-	pools_clear(&pools);
-}
-
-static void pools_inherit_what_they_do_not_say(void **state)
-{
-	struct pools pools = { 0 };
-	struct pool *pool;
-
-	must_report(&pools,
-		REPORT("h@lvm", T1,
-			"{\"volume_backend_name\": \"lvm\", \"vendor_name\": \"v\","
-			" \"pools\": [{\"pool_name\": \"a\", \"total_capacity_gb\": 1,"
-			" \"free_capacity_gb\": \"unknown\", \"vendor_name\": \"w\","
-			" \"max_over_subscription_ratio\": \"1.5\","
-			" \"allocated_capacity_gb\": 3,"
-			" \"thin_provisioning_support\": \"True\"},"
-			" {\"pool_name\": \"b\","
-			" \"max_over_subscription_ratio\": \"auto\"}]}"));
-	pool = pools_find(&pools, "h@lvm#a");
-	assert_non_null(pool);
-	assert_non_null(strstr(pool->capabilities, "\"lvm\""));
-	assert_non_null(strstr(pool->capabilities, "\"w\""));
-	assert_null(strstr(pool->capabilities, "\"v\""));
-	assert_int_equal(pool->capacity.free.kind, AMOUNT_UNKNOWN);
-	assert_true(pool->capacity.ratio == 1.5);
-	assert_true(pool->capacity.thin);
-	assert_true(pool->capacity.provisioned == 3);
-	assert_true(pools_find(&pools, "h@lvm#b")->capacity.ratio_auto);
-	/* A pool that is not reported any more is gone. */
-	must_report(
-		&pools, REPORT("h@lvm", T2, "{\"pools\": [{\"pool_name\": \"b\"}]}"));
-	assert_null(pools_find(&pools, "h@lvm#a"));
-	assert_int_equal(pools.pool_count, 1);
-	pools_clear(&pools);
-}
-
-static void an_older_report_is_ignored_for_a_while(void **state)
-{
-	struct pools pools = { 0 };
-
-	assert_int_equal(report(&pools, REPORT("h@b", T2, SMALL), 1000, NULL), 1);
-	pools_find(&pools, "h@b#_pool0")->capacity.placed = 5;
-	assert_int_equal(report(&pools, REPORT("h@b", T1, BIG), 1001, NULL), 0);
-	assert_true(pools_find(&pools, "h@b#_pool0")->capacity.placed == 5);
-	/* Its clock was set back. */
-	assert_int_equal(report(&pools, REPORT("h@b", T1, BIG), 1200, NULL), 1);
-	assert_non_null(pools_find(&pools, "h@b#big"));
-	/* The next report knows what was placed. */
-	assert_int_equal(report(&pools, REPORT("h@b", T2, SMALL), 1201, NULL), 1);
-	assert_true(pools_find(&pools, "h@b#_pool0")->capacity.placed == 0);
-	pools_clear(&pools);
-}
-
-static void a_malformed_report_changes_nothing(void **state)
-{
-	static const char *const bad[] = {
-		"{}",
-		"{\"service_name\": 5}",
-		"{\"service_name\": \"volume\", \"host\": \"h@b\"}",
-		REPORT("nohost", T1, SMALL),
-		REPORT("h@b#pool", T1, SMALL),
-		REPORT("h@../b", T1, SMALL),
-		REPORT("h@b", "yesterday", SMALL),
-		REPORT("h@b", "2026-11-21T21:25:32.5354401", SMALL),
-		REPORT("h@b", T2, "[]"),
-		REPORT("h@b", T2, "{\"pools\": {}}"),
-		REPORT("h@b", T2, "{\"pools\": [5]}"),
-		REPORT("h@b", T2, "{\"pools\": [{}]}"),
-		REPORT("h@b", T2, "{\"pools\": [{\"pool_name\": \"a b\"}]}"),
-		REPORT("h@b", T2, "{\"pools\": [{\"pool_name\": \"a#b\"}]}"),
-		REPORT("h@b", T2, "{\"pools\": [{\"pool_name\": \"\"}]}"),
-		REPORT("h@b", T2, "{\"pools\": [{\"pool_name\": \"a\\u0000\"}]}"),
-		REPORT("h@b", T2,
-			"{\"pools\": [{\"pool_name\": \"a\"}, {\"pool_name\": \"a\"}]}"),
-		REPORT("h@b", T2, "{\"total_capacity_gb\": \"much\"}"),
-		REPORT("h@b", T2, "{\"total_capacity_gb\": []}"),
-		REPORT("h@b", T2, "{\"free_capacity_gb\": 1e300}"),
-		REPORT("h@b", T2, "{\"provisioned_capacity_gb\": -1}"),
-		REPORT("h@b", T2, "{\"reserved_percentage\": 101}"),
-		REPORT("h@b", T2, "{\"thin_provisioning_support\": \"maybe\"}"),
-		REPORT("h@b", T2, "{\"max_over_subscription_ratio\": \"lots\"}"),
-		REPORT("h@b", T2, "{\"max_over_subscription_ratio\": -2}"),
-		REPORT("h@b", T2, "{\"backend_state\": 1}"),
-	};
-	struct pools pools = { 0 };
-	struct error err;
-
-	must_report(&pools, REPORT("h@b", T1, SMALL));
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		error_clear(&err);
-		if (report(&pools, bad[i], 2, &err) != -1 ||
-			err.code != ERR_INVALID_INPUT)
-			fail_msg("taken: %s", bad[i]);
-		assert_int_equal(pools.count, 1);
-		assert_int_equal(pools.pool_count, 1);
-		assert_string_equal(pools.backends[0].timestamp, T1);
-	}
-	/* Somebody else's report is no mistake. */
-	assert_int_equal(report(&pools, "{\"service_name\": \"backup\"}", 2, &err), 0);
-	pools_clear(&pools);
-}
-
-static void a_report_may_not_be_endless(void **state)
-{
-	AUTO(json_object_put) struct json_object *args = parse(REPORT("h@b", T1, "{}"));
-	AUTO(free) char *text = malloc(CAPABILITIES_MAX + 1);
-	struct json_object *capabilities = json_object_object_get(args, "capabilities");
-	struct json_object *list = json_object_new_array();
-	struct pools pools = { 0 };
-	struct error err;
-
-	memset(text, 'x', CAPABILITIES_MAX);
-	text[CAPABILITIES_MAX] = '\0';
-	json_add_string(capabilities, "location_info", text);
-	assert_int_equal(pools_report(&pools, args, 20, 1, &err), -1);
-	assert_non_null(strstr(err.text, "more than 65536 bytes"));
-	json_object_object_del(capabilities, "location_info");
-	json_add(capabilities, "pools", list);
-	for (int i = 0; i <= POOLS_PER_BACKEND_MAX; i++) {
-		struct json_object *pool = json_object_new_object();
-		char name[16];
-
-		snprintf(name, sizeof(name), "p%d", i);
-		json_add_string(pool, "pool_name", name);
-		json_object_array_add(list, pool);
-	}
-	assert_int_equal(pools_report(&pools, args, 20, 1, &err), -1);
-	assert_non_null(strstr(err.text, "more than 1000 pools"));
-	json_object_array_del_idx(list, 0, 1);
-	assert_int_equal(pools_report(&pools, args, 20, 1, &err), 1);
-	assert_int_equal(pools.pool_count, POOLS_PER_BACKEND_MAX);
-	pools_clear(&pools);
-}
-
-static void a_missed_backend_is_remembered_until_it_reports(void **state)
-{
-	struct pools pools = { 0 };
-
-	assert_true(pools_missed(&pools, "h@b", 100) == 100);
-	assert_true(pools_missed(&pools, "h@b", 107) == 100);
-	assert_null(pools_find(&pools, "h@b#_pool0"));
-	must_report(&pools, REPORT("h@b", T1, SMALL));
-	must_report(&pools, REPORT("h@c", T1, SMALL));
-	assert_true(pools_missed(&pools, "h@b", 200) == 200);
-	pools_forget(&pools, "h@b");
-	assert_null(pools_backend(&pools, "h@b"));
-	assert_non_null(pools_find(&pools, "h@c#_pool0"));
-	assert_int_equal(pools.pool_count, 1);
-	pools_clear(&pools);
-}
+#include "tests/unit/reports.h"
 
 /* ---- the choice ---- */
 
@@ -495,6 +32,7 @@ static struct service services[] = {
 struct fixture {
 	struct pools pools;
 	struct service services[4];
+	struct policy policy;
 	struct view view;
 };
 
@@ -514,7 +52,16 @@ static int setup(void **state)
 		.pools = &f->pools,
 		.services = f->services,
 		.service_count = ARRAY_SIZE(f->services),
-		.capacity_weight_multiplier = 1,
+		.policy = &f->policy,
+	};
+	f->policy = (struct policy) {
+		.filters = { [FILTER_ZONE] = true,
+			[FILTER_CAPACITY] = true,
+			[FILTER_CAPABILITIES] = true },
+		.weighers = { [WEIGHER_CAPACITY] = true },
+		.multipliers = { [WEIGHER_CAPACITY] = 1,
+			[WEIGHER_ALLOCATED] = -1,
+			[WEIGHER_NUMBER] = -1 },
 	};
 	*state = f;
 	return 0;
@@ -560,7 +107,7 @@ static void the_pool_with_most_room_is_chosen(void **state)
 	struct fixture *f = *state;
 
 	assert_chosen(f, &(struct placement) { .size_gib = 1 }, "h@big#big");
-	f->view.capacity_weight_multiplier = -1;
+	f->policy.multipliers[WEIGHER_CAPACITY] = -1;
 	assert_chosen(f, &(struct placement) { .size_gib = 1 }, "h@small#_pool0");
 	assert_chosen(f, &(struct placement) { .size_gib = 11 }, "k@far#a");
 }
@@ -575,7 +122,7 @@ static void an_unknown_size_is_the_last_choice(void **state)
 			" \"free_capacity_gb\": \"infinite\"}"));
 	assert_chosen(f, &(struct placement) { .size_gib = 1 }, "k@far#b");
 	assert_chosen(f, &(struct placement) { .size_gib = 1000 }, "h@big#_pool0");
-	f->view.capacity_weight_multiplier = -1;
+	f->policy.multipliers[WEIGHER_CAPACITY] = -1;
 	assert_chosen(f, &(struct placement) { .size_gib = 1 }, "h@small#_pool0");
 }
 
@@ -666,6 +213,8 @@ static void manager_zone_type_and_driver_are_filters(void **state)
 	struct fixture *f = *state;
 	const char *const zones[] = { "mars", "far", NULL };
 	struct placement request = { .size_gib = 1, .managed = true };
+	AUTO(json_object_put)
+	struct json_object *big = parse("{\"volume_backend_name\": \"big\"}");
 
 	/* All but the last are a Python manager's. */
 	f->services[0].drover = f->services[1].drover = false;
@@ -673,7 +222,7 @@ static void manager_zone_type_and_driver_are_filters(void **state)
 	f->services[0].drover = f->services[1].drover = true;
 	request = (struct placement) { .size_gib = 1, .zones = zones };
 	assert_chosen(f, &request, "k@far#b");
-	request = (struct placement) { .size_gib = 1, .backend_name = "big" };
+	request = (struct placement) { .size_gib = 1, .specs = big };
 	assert_chosen(f, &request, "h@big#big");
 	f->services[0].up = f->services[2].up = false;
 	must_report(&f->pools,
@@ -705,24 +254,133 @@ static void migrations_on_their_way_reserve_their_size(void **state)
 		"h@big#big");
 }
 
+static void a_pool_of_another_type_is_named_with_what_it_lacks(void **state)
+{
+	AUTO(json_object_put)
+	struct json_object *specs = parse("{\"volume_backend_name\": \"big\","
+					  " \"total_capacity_gb\": \">= 200\"}");
+	struct fixture *f = *state;
+
+	assert_no_choice(f,
+		&(struct placement) {
+			.size_gib = 1, .target = "h@small", .specs = specs },
+		ERR_INVALID_HOST,
+		"target 'h@small#_pool0' does not meet 'volume_backend_name' = 'big' of"
+		" the volume's type");
+	assert_no_choice(f,
+		&(struct placement) {
+			.size_gib = 1, .target = "h@big", .own = true, .specs = specs },
+		ERR_INVALID_HOST,
+		"'h@big#big' does not meet 'total_capacity_gb' = '>= 200' of the"
+		" volume's type");
+	f->policy.filters[FILTER_CAPABILITIES] = false;
+	assert_chosen(
+		f, &(struct placement) { .size_gib = 1, .specs = specs }, "h@big#big");
+}
+
+static void where_a_volume_is_there_is_room_for_it(void **state)
+{
+	struct fixture *f = *state;
+	struct placement request = { .size_gib = 50, .target = "k@far#a", .own = true };
+
+	assert_no_choice(f, &request, ERR_INVALID_HOST,
+		"'k@far#a' has 30.00 GiB free, 50 GiB are needed");
+	request.exists_on = "k@far#a";
+	assert_chosen(f, &request, "k@far#a");
+	request.target = "k@far#b";
+	assert_no_choice(f, &request, ERR_INVALID_HOST,
+		"'k@far#b' has 40.00 GiB free, 50 GiB are needed");
+	request.exists_on = "k@far"; /* from the time before pools */
+	assert_chosen(f, &request, "k@far#b");
+}
+
+static void some_backends_extend_no_attached_volume(void **state)
+{
+	struct fixture *f = *state;
+	struct placement request = {
+		.size_gib = 1, .target = "h@big", .own = true, .attached_grows = true
+	};
+
+	assert_chosen(f, &request, "h@big#big");
+	must_report(&f->pools,
+		REPORT("h@big", T2,
+			"{\"total_capacity_gb\": 9, \"free_capacity_gb\": 9,"
+			" \"online_extend_support\": false}"));
+	assert_no_choice(f, &request, ERR_INVALID_HOST,
+		"'h@big#_pool0' cannot extend a volume that is attached");
+	request.attached_grows = false;
+	assert_chosen(f, &request, "h@big#_pool0");
+}
+
+static void where_it_failed_it_is_not_tried_again(void **state)
+{
+	const char *const tried[] = { "h@big#big", "k@far#b", NULL };
+	struct fixture *f = *state;
+	struct placement request = { .size_gib = 1, .attempted = tried };
+
+	assert_chosen(f, &request, "h@big#big");
+	f->policy.filters[FILTER_ATTEMPTED] = true;
+	assert_chosen(f, &request, "k@far#a");
+}
+
+static void other_weighers_count_what_is_there(void **state)
+{
+	static const struct pool_load load[] = {
+		{ .pool = "h@big#big", .size_gib = 3, .volumes = 3 },
+		{ .pool = "k@far#b", .size_gib = 30, .volumes = 1 },
+		{ .pool = "k@far#a", .size_gib = 4, .volumes = 2 },
+		{ .pool = "h@small#_pool0", .size_gib = 5, .volumes = 4 },
+	};
+	struct fixture *f = *state;
+	const struct placement request = { .size_gib = 1 };
+
+	f->view.load = load;
+	f->view.load_count = ARRAY_SIZE(load);
+	f->policy.weighers[WEIGHER_CAPACITY] = false;
+	f->policy.weighers[WEIGHER_NUMBER] = true;
+	assert_chosen(f, &request, "k@far#b");
+	f->policy.multipliers[WEIGHER_NUMBER] = 2;
+	assert_chosen(f, &request, "h@small#_pool0");
+	f->policy.weighers[WEIGHER_NUMBER] = false;
+	f->policy.weighers[WEIGHER_ALLOCATED] = true;
+	assert_chosen(f, &request, "h@big#big");
+	/* None: the first that passes. */
+	f->policy.weighers[WEIGHER_ALLOCATED] = false;
+	assert_chosen(f, &request, "h@small#_pool0");
+}
+
+static void what_is_configured_is_known_or_named(void **state)
+{
+	char *filters[] = { (char[]) { "CapacityFilter" }, (char[]) { "JsonFilter" },
+		NULL };
+	char *weighers[] = { (char[]) { "VolumeNumberWeigher" }, NULL, NULL };
+	struct settings settings = { .scheduler_default_filters = filters,
+		.scheduler_default_weighers = weighers,
+		.volume_number_multiplier = -3 };
+	struct policy policy;
+	struct error err;
+
+	assert_int_equal(policy_read(&settings, &policy, &err), -1);
+	assert_int_equal(err.code, ERR_CONFIG);
+	assert_string_equal(err.text,
+		"scheduler_default_filters: there is no 'JsonFilter', only: "
+		"AvailabilityZoneFilter, CapacityFilter, CapabilitiesFilter, "
+		"IgnoreAttemptedHostsFilter");
+	filters[1] = NULL;
+	assert_int_equal(policy_read(&settings, &policy, &err), 0);
+	assert_true(policy.filters[FILTER_CAPACITY]);
+	assert_false(policy.filters[FILTER_ZONE]);
+	assert_true(policy.weighers[WEIGHER_NUMBER]);
+	assert_false(policy.weighers[WEIGHER_CAPACITY]);
+	assert_true(policy.multipliers[WEIGHER_NUMBER] == -3);
+	weighers[1] = (char[]) { "GoodnessWeigher" };
+	assert_int_equal(policy_read(&settings, &policy, &err), -1);
+	assert_non_null(strstr(err.text, "'GoodnessWeigher', only: CapacityWeigher,"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(random_pools_agree_with_exact_arithmetic),
-		cmocka_unit_test(a_thick_pool_gives_what_is_free),
-		cmocka_unit_test(the_reserved_part_is_rounded_down_to_whole_gib),
-		cmocka_unit_test(a_thin_pool_is_provisioned_up_to_its_ratio_once),
-		cmocka_unit_test(a_full_disk_takes_no_thin_volume),
-		cmocka_unit_test(all_reserved_is_refused_without_dividing_by_zero),
-		cmocka_unit_test(the_automatic_ratio_follows_what_volumes_take),
-		cmocka_unit_test(pools_without_numbers),
-		cmocka_unit_test(what_is_on_its_way_counts_as_taken),
-		cmocka_unit_test(a_backend_without_pools_is_one_pool),
-		cmocka_unit_test(pools_inherit_what_they_do_not_say),
-		cmocka_unit_test(an_older_report_is_ignored_for_a_while),
-		cmocka_unit_test(a_malformed_report_changes_nothing),
-		cmocka_unit_test(a_report_may_not_be_endless),
-		cmocka_unit_test(a_missed_backend_is_remembered_until_it_reports),
 		cmocka_unit_test_setup_teardown(
 			the_pool_with_most_room_is_chosen, setup, teardown),
 		cmocka_unit_test_setup_teardown(
@@ -738,6 +396,19 @@ int main(void)
 			manager_zone_type_and_driver_are_filters, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			migrations_on_their_way_reserve_their_size, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_pool_of_another_type_is_named_with_what_it_lacks, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(
+			where_a_volume_is_there_is_room_for_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			some_backends_extend_no_attached_volume, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			where_it_failed_it_is_not_tried_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			other_weighers_count_what_is_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			what_is_configured_is_known_or_named, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
