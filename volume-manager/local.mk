@@ -13,6 +13,7 @@ volume_manager_libmanager_a_SOURCES = \
 	volume-manager/methods.c volume-manager/methods.h \
 	volume-manager/methods_peer.c volume-manager/methods_retype.c \
 	volume-manager/peers.c \
+	volume-manager/methods_service.c \
 	volume-manager/process.c volume-manager/process.h \
 	volume-manager/report_nfs.c volume-manager/reports.c \
 	volume-manager/scan.c volume-manager/silence.c

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/envelope.h"
+#include "common/log-levels.h"
 #include "common/log.h"
 #include "common/store/exports.h"
 #include "common/store/migrations.h"
@@ -341,21 +342,6 @@ static int migrate_volume(void *arg, const struct rpc_request *request,
 
 /* ---- the rest ---- */
 
-static int get_capabilities(void *arg, const struct rpc_request *request,
-	struct json_object **result, struct error *err)
-{
-	*result = reports_capabilities(arg);
-	json_add(*result, "properties", json_object_new_object());
-	return RPC_DONE;
-}
-
-static int publish_service_capabilities(void *arg, const struct rpc_request *request,
-	struct json_object **result, struct error *err)
-{
-	reports_look(methods_manager(arg));
-	return RPC_DONE;
-}
-
 void methods_reservations(struct json_object *args, const char *key,
 	const char *out[METHODS_RESERVATIONS + 1])
 {
@@ -431,8 +417,8 @@ const struct rpc_method manager_methods[] = {
 	{ "terminate_connection", terminate_connection },
 	{ "remove_export", remove_export },
 	{ "migrate_volume", migrate_volume },
-	{ "get_capabilities", get_capabilities },
-	{ "publish_service_capabilities", publish_service_capabilities },
+	{ "get_capabilities", methods_get_capabilities },
+	{ "publish_service_capabilities", methods_publish_capabilities },
 	{ "extend_volume", extend_volume },
 	{ "retype", methods_retype },
 	/* These name a volume. */
@@ -445,37 +431,37 @@ const struct rpc_method manager_methods[] = {
 	{ "migrate_volume_completion", not_supported },
 	{ "update_migrated_volume", methods_update_migrated_volume },
 	{ "extend_volume_completion", not_supported },
-	{ "copy_volume_to_image", not_supported },
-	{ "accept_transfer", not_supported },
-	{ "revert_to_snapshot", not_supported },
-	{ "reimage", not_supported },
+	{ "copy_volume_to_image", methods_refuse_upload },
+	{ "accept_transfer", methods_accept_transfer },
+	{ "revert_to_snapshot", methods_refuse_revert },
+	{ "reimage", methods_refuse_reimage },
 	{ "secure_file_operations_enabled", not_supported },
 	/* Known, and answered "not supported" at once. */
 	{ "initialize_connection_snapshot", NULL },
 	{ "terminate_connection_snapshot", NULL },
 	{ "remove_export_snapshot", NULL },
-	{ "manage_existing", NULL },
-	{ "manage_existing_snapshot", NULL },
+	{ "manage_existing", methods_refuse_manage },
+	{ "manage_existing_snapshot", methods_refuse_manage_snapshot },
 	{ "get_manageable_volumes", NULL },
 	{ "get_manageable_snapshots", NULL },
 	{ "get_backup_device", NULL },
-	{ "freeze_host", NULL },
-	{ "thaw_host", NULL },
-	{ "failover", NULL },
-	{ "failover_host", NULL },
+	{ "freeze_host", methods_freeze_host },
+	{ "thaw_host", methods_thaw_host },
+	{ "failover", methods_refuse_failover },
+	{ "failover_host", methods_refuse_failover },
 	{ "failover_completed", NULL },
 	{ "enable_replication", NULL },
 	{ "disable_replication", NULL },
 	{ "failover_replication", NULL },
 	{ "list_replication_targets", NULL },
-	{ "create_group", NULL },
-	{ "delete_group", NULL },
-	{ "update_group", NULL },
-	{ "create_group_from_src", NULL },
-	{ "create_group_snapshot", NULL },
-	{ "delete_group_snapshot", NULL },
-	{ "do_cleanup", NULL },
-	{ "set_log_levels", NULL },
-	{ "get_log_levels", NULL },
+	{ "create_group", methods_refuse_group },
+	{ "delete_group", methods_refuse_group },
+	{ "update_group", methods_refuse_group },
+	{ "create_group_from_src", methods_refuse_group },
+	{ "create_group_snapshot", methods_refuse_group },
+	{ "delete_group_snapshot", methods_refuse_group },
+	{ "do_cleanup", methods_do_cleanup },
+	{ "set_log_levels", log_levels_set },
+	{ "get_log_levels", log_levels_get },
 	{ NULL, NULL },
 };

@@ -51,4 +51,23 @@ int methods_retype(void *arg, const struct rpc_request *message,
 int methods_update_migrated_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err);
 
+/* methods_service.c: about the service, and what it does not serve. */
+#define METHOD(name) \
+	int name(void *arg, const struct rpc_request *request, \
+		struct json_object **result, struct error *err)
+METHOD(methods_get_capabilities);
+METHOD(methods_publish_capabilities);
+METHOD(methods_freeze_host);
+METHOD(methods_thaw_host);
+METHOD(methods_do_cleanup);
+METHOD(methods_accept_transfer);
+METHOD(methods_refuse_failover);
+METHOD(methods_refuse_upload);
+METHOD(methods_refuse_reimage);
+METHOD(methods_refuse_revert);
+METHOD(methods_refuse_manage);
+METHOD(methods_refuse_manage_snapshot);
+METHOD(methods_refuse_group);
+#undef METHOD
+
 #endif

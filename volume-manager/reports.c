@@ -41,28 +41,53 @@ void reports_look(struct manager *manager)
 			reports_look_at(&manager->managed[i]);
 }
 
+/* A number that is whole in the configuration stays so. */
+static void add_percentage(struct json_object *o, double percentage)
+{
+	if (percentage == (double)(int)percentage)
+		json_add_int(o, "reserved_percentage", (int)percentage);
+	else
+		json_add_double(o, "reserved_percentage", percentage);
+}
+
 static void add_numbers(
-	struct managed *managed, struct json_object *pool, int64_t gib, int64_t count)
+	struct managed *managed, struct json_object *o, int64_t gib, int64_t count)
 {
 	const struct backend_settings *settings = managed->settings;
 	double ratio;
 
-	json_add_double(pool, "total_capacity_gb", (double)managed->total_bytes / GIB);
-	json_add_double(pool, "free_capacity_gb", (double)managed->free_bytes / GIB);
-	json_add_double(pool, "provisioned_capacity_gb", (double)gib);
-	json_add_int(pool, "allocated_capacity_gb", gib);
-	json_add_int(pool, "total_volumes", count);
-	json_add_double(pool, "reserved_percentage", settings->reserved_percentage);
+	json_add_double(o, "total_capacity_gb", (double)managed->total_bytes / GIB);
+	json_add_double(o, "free_capacity_gb", (double)managed->free_bytes / GIB);
+	json_add_double(o, "provisioned_capacity_gb", (double)gib);
+	json_add_int(o, "allocated_capacity_gb", gib);
+	json_add_int(o, "total_volumes", count);
+	add_percentage(o, settings->reserved_percentage);
 	if (text_to_double(settings->max_over_subscription_ratio, &ratio, NULL) == 0)
-		json_add_double(pool, "max_over_subscription_ratio", ratio);
+		json_add_double(o, "max_over_subscription_ratio", ratio);
 	else
-		json_add_string(pool, "max_over_subscription_ratio", "auto");
+		json_add_string(o, "max_over_subscription_ratio", "auto");
 }
 
+static void add_features(const struct managed *managed, struct json_object *o)
+{
+	json_add_bool(o, "thin_provisioning_support", managed->thin);
+	json_add_bool(o, "thick_provisioning_support", !managed->thin);
+	json_add_bool(o, "QoS_support", false);
+	json_add_bool(o, "multiattach", false);
+	json_add_bool(o, "online_extend_support", false);
+	json_add_bool(o, "shared_targets", false);
+	/* What a source may leave out because a new object of ours reads as zeroes. */
+	json_add_bool(o, "sparse_copy_volume", true);
+	json_add(o, "filter_function", NULL);
+	json_add(o, "goodness_function", NULL);
+}
+
+/* Without a list of pools, as Cinder's nfs driver: schedulers take it for one that is
+ * named like volume_backend_name. */
 struct json_object *reports_capabilities(struct managed *managed)
 {
 	const struct backend_settings *settings = managed->settings;
-	struct json_object *o, *pool, *pools;
+	struct json_object *o;
 	int64_t gib = 0, count = 0;
 	struct error err;
 
@@ -72,28 +97,14 @@ struct json_object *reports_capabilities(struct managed *managed)
 	if (reports_are_nfs(managed))
 		return reports_nfs(managed, gib);
 	o = json_object_new_object();
-	pool = json_object_new_object();
-	pools = json_object_new_array();
 	json_add_string(o, "volume_backend_name", settings->volume_backend_name);
 	json_add_string(o, "vendor_name", "Drover");
 	json_add_string(o, "driver_version", PACKAGE_VERSION);
 	json_add_string(o, "storage_protocol", "NBD");
-	json_add_bool(o, "shared_targets", false);
-	/* What a source may leave out because a new object of ours reads as zeroes. */
-	json_add_bool(o, "sparse_copy_volume", true);
-	json_add(o, "filter_function", NULL);
-	json_add(o, "goodness_function", NULL);
-	json_add_string(pool, "pool_name", settings->volume_backend_name);
-	add_numbers(managed, pool, gib, count);
-	json_add_bool(pool, "thin_provisioning_support", managed->thin);
-	json_add_bool(pool, "thick_provisioning_support", !managed->thin);
-	json_add_bool(pool, "QoS_support", false);
-	json_add_bool(pool, "multiattach", false);
-	json_add_bool(pool, "online_extend_support", false);
-	json_add_string(pool, "location_info", managed->location);
-	json_add_string(pool, "backend_state", managed->healthy ? "up" : "down");
-	json_object_array_add(pools, pool);
-	json_add(o, "pools", pools);
+	add_numbers(managed, o, gib, count);
+	add_features(managed, o);
+	json_add_string(o, "location_info", managed->location);
+	json_add_string(o, "backend_state", managed->healthy ? "up" : "down");
 	return o;
 }
 
