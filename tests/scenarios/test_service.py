@@ -160,7 +160,7 @@ def test_a_transfer_needs_nothing_of_the_backend(cloud, peer, call):
 ])
 def test_reset_state_takes_a_migration_back(cloud, reset, status):
     """The administrator's word counts: nothing is overwritten, and no data is lost."""
-    volume = cloud.create(1, "reset")
+    volume = cloud.create(1, f"reset-{abs(hash(reset))}")
     cloud.fill(volume)
     digest = cloud.digest(volume)
     cloud.points.hold("copy.written")
