@@ -75,8 +75,14 @@ static int choose_other(const struct retype *r, const struct facts *facts,
 		return -1;
 	if (scheduler_misses_reports(r->s, &facts->view, NULL))
 		return STEP_WAIT;
+	/* Between managers of one kind it is done better. */
 	owner = view_service(&facts->view, address.backend);
 	other.managed = owner && owner->drover;
+	if (placement_choose(&facts->view, &other, out, &service, err) == 0)
+		return STEP_DONE;
+	if (!other.managed)
+		return STEP_FAILED;
+	other.managed = false;
 	return placement_choose(&facts->view, &other, out, &service, err);
 }
 

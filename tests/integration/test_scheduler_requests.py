@@ -195,6 +195,10 @@ def retype(lab, volume, type_id, policy="never", zones=("nova",), **changes):
     ({"volume_backend_name": "slow"}, "on-demand", "server1@slow#slow"),
     ({"free_capacity_gb": "<= 60", "total_capacity_gb": ">= 100"}, "on-demand",
      "server1@fast#b"),
+    # A Python manager's only when there is no other.
+    ({"total_capacity_gb": ">= 100", "volume_backend_name": "<or> slow <or> nfs1"},
+     "on-demand", "server1@slow#slow"),
+    ({"volume_backend_name": "nfs1"}, "on-demand", "server2@nfs-1#nfs1"),
 ])
 def test_a_retype_prefers_the_volumes_own_pool(lab, specs, policy, chosen):
     lab.report("server1@fast", {"a": {"free_capacity_gb": 0.5 if policy == "never" else 80.0},
@@ -221,8 +225,6 @@ def test_a_retype_prefers_the_volumes_own_pool(lab, specs, policy, chosen):
     ({"volume_backend_name": "slow"}, None, "nova", "would have to migrate"),
     ({"volume_backend_name": "nowhere"}, "on-demand", "nova", "no pool can take it"),
     ({}, "on-demand", "mars", "is in another availability zone"),
-    # Another manager's, which this volume cannot go to.
-    ({"volume_backend_name": "nfs1"}, "on-demand", "nova", "has no drover-volume-manager"),
 ])
 def test_a_refused_retype_leaves_nothing(lab, specs, policy, zone, reason):
     lab.report("server1@slow", {"slow": {}}, volume_backend_name="slow")
