@@ -456,6 +456,20 @@ static int index_of(const struct cloud *c, const char *address)
 	return ANY;
 }
 
+/* Do all weighers say the same of both? */
+static bool is_alike(const struct cloud *c, int a, int b)
+{
+	const struct plain_pool *p = &c->pools[a], *q = &c->pools[b];
+	bool alike = (p->kind == KNOWN) == (q->kind == KNOWN);
+
+	for (int w = 0; w < WEIGHER_COUNT; w++)
+		alike = alike &&
+			(!c->weighers[w] ||
+				plain_weight(c, p, (enum weigher)w) ==
+					plain_weight(c, q, (enum weigher)w));
+	return alike;
+}
+
 static void check_choice(
 	const struct cloud *c, const int *passed, int count, int chosen)
 {
@@ -466,6 +480,9 @@ static void check_choice(
 		long double other = score(c, passed, count, passed[i]);
 
 		is_among = is_among || passed[i] == chosen;
+		if (!is_among && is_alike(c, passed[i], chosen))
+			fail_msg("pool %d is like %d, and comes first", passed[i],
+				chosen);
 		if (other > own + 1e-9L)
 			fail_msg("pool %d has %Lf, but %d with %Lf was chosen",
 				passed[i], other, chosen, own);
