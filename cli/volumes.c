@@ -8,6 +8,7 @@
 #include "cli/show.h"
 #include "cli/table.h"
 #include "cli/versioned.h"
+#include "common/store/deletes.h"
 #include "common/store/garbage.h"
 #include "common/store/history.h"
 #include "common/store/operations.h"

@@ -22,6 +22,9 @@ static const struct failure_class {
 } failure_classes[] = {
 	{ ERR_INVALID_VOLUME, CINDER, "InvalidVolume", 400 },
 	{ ERR_VOLUME_NOT_FOUND, CINDER, "VolumeNotFound", 404 },
+	{ ERR_INVALID_SNAPSHOT, CINDER, "InvalidSnapshot", 400 },
+	{ ERR_SNAPSHOT_NOT_FOUND, CINDER, "SnapshotNotFound", 404 },
+	{ ERR_SNAPSHOT_BUSY, CINDER, "SnapshotIsBusy", 500 },
 	{ ERR_NOT_FOUND, CINDER, "NotFound", 404 },
 	{ ERR_INVALID_HOST, CINDER, "InvalidHost", 400 },
 	{ ERR_INVALID_INPUT, CINDER, "InvalidInput", 400 },

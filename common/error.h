@@ -37,6 +37,9 @@ enum error_code {
 	ERR_TIMEOUT,
 	ERR_VOLUME_NOT_FOUND,
 	ERR_INVALID_VOLUME, /* the volume's state forbids the request */
+	ERR_SNAPSHOT_NOT_FOUND,
+	ERR_INVALID_SNAPSHOT, /* the snapshot's state forbids the request */
+	ERR_SNAPSHOT_BUSY, /* something reads it just now */
 	ERR_INVALID_HOST, /* the target is unknown, down, disabled, the same ... */
 	ERR_NO_VALID_BACKEND, /* no pool can take the volume */
 	ERR_NOT_FOUND, /* any other thing that does not exist */

@@ -38,20 +38,26 @@ common_libcommon_a_SOURCES += \
 common_libcommon_a_SOURCES += \
 	common/address.c common/address.h \
 	common/phase.c common/phase.h \
+	common/store/deletes.c common/store/deletes.h \
 	common/store/expired.c common/store/expired.h \
 	common/store/exports.c common/store/exports.h \
 	common/store/garbage.c common/store/garbage.h \
-	common/store/messages.c common/store/messages.h \
+	common/store/growth.c common/store/growth.h \
 	common/store/migration_list.c common/store/migration_work.c \
+	common/store/messages.c common/store/messages.h \
 	common/store/migrations.c common/store/migrations.h \
 	common/store/moved.c common/store/moved.h \
 	common/store/operations.c common/store/operations.h \
 	common/store/doctor.c common/store/doctor.h \
 	common/store/orphans.c common/store/orphans.h \
 	common/store/peer.c common/store/peer.h \
+	common/store/quotas.c common/store/quotas.h \
 	common/store/refusals.c common/store/refusals.h \
 	common/store/remote.c common/store/remote.h \
 	common/store/retype.c common/store/retype.h \
+	common/store/snapshot_delete.c \
+	common/store/snapshots.c common/store/snapshots.h \
+	common/store/sources.c common/store/sources.h \
 	common/store/standby.c common/store/standby.h \
 	common/store/services.c common/store/services.h \
 	common/store/volume_object.c common/store/volume_object.h \

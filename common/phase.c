@@ -16,8 +16,10 @@ static const struct {
 	[PHASE_QUEUED] = { "queued", "starting",
 		"the row is written, the target's space is reserved", "claimed again",
 		"release the volume", .can_cancel = true },
-	[PHASE_WORKING] = { "working", NULL, "the object is made", "again",
-		"status error, object to garbage", .final = false },
+	[PHASE_WORKING] = { "working", NULL, "the object is made and filled, or grows",
+		"again; a copy from the "
+		"checkpoint",
+		"status error, a new object to garbage", .final = false },
 	[PHASE_PREPARING] = { "preparing", "migrating",
 		"the temporary volume's row and object are made on the target",
 		"look at the object by identity, make what is missing",
@@ -40,11 +42,13 @@ static const struct {
 		"the volume is as it was; drover.operation.reason says why", "-", "-",
 		.final = true },
 	[PHASE_CANCELLED] = { "cancelled", NULL,
-		"the volume is as it was; an operator asked for it", "-", "-",
+		"the volume is as it was; somebody asked for it", "-", "-",
 		.final = true },
 };
 
 #define CREATE "create_volume"
+#define SNAPSHOT "create_snapshot"
+#define EXTEND "extend_volume"
 #define MIGRATE "migrate_volume"
 
 static const struct phase_step steps[] = {
@@ -52,6 +56,16 @@ static const struct phase_step steps[] = {
 	{ CREATE, PHASE_WORKING, PHASE_DONE, "the volume is available" },
 	{ CREATE, PHASE_QUEUED, PHASE_FAILED, "it was given up before it began" },
 	{ CREATE, PHASE_WORKING, PHASE_FAILED, "the backend could not make it" },
+	{ CREATE, PHASE_QUEUED, PHASE_CANCELLED, "the volume was deleted" },
+	{ CREATE, PHASE_WORKING, PHASE_CANCELLED, "the volume was deleted" },
+	{ SNAPSHOT, PHASE_QUEUED, PHASE_WORKING, "a worker took it" },
+	{ SNAPSHOT, PHASE_WORKING, PHASE_DONE, "the snapshot is available" },
+	{ SNAPSHOT, PHASE_QUEUED, PHASE_FAILED, "it was given up before it began" },
+	{ SNAPSHOT, PHASE_WORKING, PHASE_FAILED, "the backend could not make it" },
+	{ EXTEND, PHASE_QUEUED, PHASE_WORKING, "a worker took it" },
+	{ EXTEND, PHASE_WORKING, PHASE_DONE, "the volume has its new size" },
+	{ EXTEND, PHASE_QUEUED, PHASE_FAILED, "it was given up before it began" },
+	{ EXTEND, PHASE_WORKING, PHASE_FAILED, "the backend could not extend it" },
 	{ MIGRATE, PHASE_QUEUED, PHASE_PREPARING, "a worker took it" },
 	{ MIGRATE, PHASE_PREPARING, PHASE_COPYING, "the temporary volume is ready" },
 	{ MIGRATE, PHASE_COPYING, PHASE_SEALING, "the target equals the source" },
@@ -152,5 +166,7 @@ void phase_print(FILE *out)
 		out);
 	print_phases(out);
 	print_steps(out, CREATE);
+	print_steps(out, SNAPSHOT);
+	print_steps(out, EXTEND);
 	print_steps(out, MIGRATE);
 }

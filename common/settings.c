@@ -62,6 +62,11 @@ static const struct option default_options[] = {
 		"Zone of new volumes; storage_availability_zone if not set." },
 	{ "volume_name_template", OPTION_STRING, S(volume_name_template), "volume-%s",
 		0, 0, "Name of a volume on its backend, with one %s for its id." },
+	{ "snapshot_name_template", OPTION_STRING, S(snapshot_name_template),
+		"snapshot-%s", 0, 0,
+		"Name of a snapshot on its backend, with one %s for its id." },
+	{ "no_snapshot_gb_quota", OPTION_BOOL, S(no_snapshot_gb_quota), "false", 0, 0,
+		"Snapshots do not count as gigabytes in quotas." },
 	{ "my_ip", OPTION_STRING, S(my_ip), NULL, 0, 0,
 		"this host's address: exports for other hosts listen there" },
 	{ "state_path", OPTION_STRING, S(state_path), "/var/lib/drover", 0, 0,
@@ -332,6 +337,8 @@ static int check_default(struct whole *w, struct error *err)
 	}
 	if (check_template(s->volume_name_template, err) < 0)
 		return blame(s, "DEFAULT", "volume_name_template", err);
+	if (check_template(s->snapshot_name_template, err) < 0)
+		return blame(s, "DEFAULT", "snapshot_name_template", err);
 	s->max_over_subscription_ratio = 20.0; /* "auto" is the pools' business */
 	if (check_ratio(w->over_subscription, &s->max_over_subscription_ratio, err) < 0)
 		return blame(s, "DEFAULT", "max_over_subscription_ratio", err);
@@ -591,6 +598,7 @@ static void backend_clear(struct backend_settings *b)
 	free(b->name);
 	free(b->host);
 	free(b->volume_name_template);
+	free(b->snapshot_name_template);
 	free(b->state_path);
 	free(b->mount_helper);
 }
@@ -669,6 +677,8 @@ static int read_backend(const struct settings *s, const char *name,
 		set_if_missing(&b->volume_backend_name, name, err) < 0 ||
 		set_if_missing(&b->volume_name_template, s->volume_name_template, err) <
 			0 ||
+		set_if_missing(&b->snapshot_name_template, s->snapshot_name_template,
+			err) < 0 ||
 		set_if_missing(
 			&b->availability_zone, s->storage_availability_zone, err) < 0)
 		return -1;

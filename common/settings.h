@@ -29,6 +29,8 @@ struct settings {
 	char *storage_availability_zone; /* "nova" */
 	char *default_availability_zone; /* NULL: storage_availability_zone */
 	char *volume_name_template; /* "volume-%s", exactly one %s */
+	char *snapshot_name_template; /* "snapshot-%s", likewise */
+	bool no_snapshot_gb_quota; /* snapshots do not count as gigabytes */
 	char *state_path; /* "/var/lib/drover": locks of operations */
 	double max_over_subscription_ratio; /* 20.0 */
 	double message_reap_interval; /* 86400 s: user messages that expired */
@@ -78,7 +80,7 @@ struct backend_settings {
 	char *host; /* "server1@fast": backend_host option or host, '@' and the section */
 	char *volume_driver; /* "file"; class paths of Cinder select ours */
 	char *volume_backend_name; /* default: the section */
-	char *volume_name_template;
+	char *volume_name_template, *snapshot_name_template;
 	double reserved_percentage;
 	char *max_over_subscription_ratio; /* number or "auto" */
 	char *file_directory; /* driver file: where the volumes are */

@@ -9,6 +9,7 @@ EXTRA_DIST += \
 	tests/harness/demo.py \
 	tests/harness/faulty_disk.py \
 	tests/harness/hosts.py \
+	tests/harness/life.py \
 	tests/harness/network.py \
 	tests/harness/packages.sh \
 	tests/harness/nbd_load.py \
@@ -41,12 +42,16 @@ EXTRA_DIST += \
 	tests/scenarios/test_refusals.py \
 	tests/scenarios/test_service.py \
 	tests/scenarios/test_standby.py \
+	tests/scenarios/test_life.py \
 	tests/scenarios/test_wire.py \
 	tests/data/wire/README.md \
 	tests/data/wire/scheduler-create_volume.json \
 	tests/data/wire/scheduler-get_pools.json \
 	tests/data/wire/scheduler-migrate_volume.json \
 	tests/data/wire/volume-attach_volume.json \
+	tests/data/wire/volume-create_snapshot.json \
+	tests/data/wire/volume-create_volume.json \
+	tests/data/wire/volume-delete_snapshot.json \
 	tests/data/wire/volume-delete_volume.json \
 	tests/data/wire/volume-extend_volume.json \
 	tests/data/wire/volume-get_capabilities.json \

@@ -39,6 +39,8 @@ integration_tests += \
 	tests/integration/test_store_operations \
 	tests/integration/test_store_delete \
 	tests/integration/test_store_exports \
+	tests/integration/test_store_life \
+	tests/integration/test_store_snapshots \
 	tests/integration/test_store_moved \
 	tests/integration/test_store_garbage \
 	tests/integration/test_store_doctor \
@@ -80,6 +82,12 @@ tests_integration_test_store_delete_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_exports_SOURCES = \
 	tests/integration/test_store_exports.c $(store_fixture)
 tests_integration_test_store_exports_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_life_SOURCES = \
+	tests/integration/test_store_life.c $(store_fixture)
+tests_integration_test_store_life_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_snapshots_SOURCES = \
+	tests/integration/test_store_snapshots.c $(store_fixture)
+tests_integration_test_store_snapshots_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_moved_SOURCES = \
 	tests/integration/test_store_moved.c $(store_fixture)
 tests_integration_test_store_moved_LDADD = $(UNIT_LIBS)

@@ -101,26 +101,39 @@ static int check_name(const char *name, struct error *err)
 	return 0;
 }
 
-int backend_object_name(const struct backend_settings *settings, const char *name_id,
-	char *out, size_t size, struct error *err)
+/* option: how the configuration calls the template. */
+static int name_from(const struct backend_settings *settings, const char *option,
+	const char *template, const char *id, char *out, size_t size, struct error *err)
 {
-	const char *template = settings->volume_name_template;
 	const char *place = template ? strstr(template, "%s") : NULL;
 	int used;
 
 	if (!place || strchr(template, '%') != place || strchr(place + 1, '%'))
 		return error_set(err, ERR_CONFIG,
-			"volume_name_template '%s' of backend '%s' needs exactly one"
-			" '%%s'",
+			"%s '%s' of backend '%s' needs exactly one '%%s'", option,
 			template ? template : "", settings->name);
-	if (check_name(name_id, err) < 0)
+	if (check_name(id, err) < 0)
 		return -1;
-	used = snprintf(out, size, "%.*s%s%s", (int)(place - template), template,
-		name_id, place + 2);
+	used = snprintf(out, size, "%.*s%s%s", (int)(place - template), template, id,
+		place + 2);
 	if (used < 0 || (size_t)used >= size)
 		return error_set(err, ERR_INVALID_INPUT,
-			"the object name of volume '%s' is too long", name_id);
+			"the object name of '%s' is too long", id);
 	return check_name(out, err);
+}
+
+int backend_object_name(const struct backend_settings *settings, const char *name_id,
+	char *out, size_t size, struct error *err)
+{
+	return name_from(settings, "volume_name_template",
+		settings->volume_name_template, name_id, out, size, err);
+}
+
+int backend_snapshot_name(const struct backend_settings *settings, const char *id,
+	char *out, size_t size, struct error *err)
+{
+	return name_from(settings, "snapshot_name_template",
+		settings->snapshot_name_template, id, out, size, err);
 }
 
 static int check_size(uint64_t size, struct error *err)
@@ -345,6 +358,28 @@ int backend_forget(struct backend *backend, const char *name,
 	if (id && !id->text[0])
 		id = NULL;
 	return backend->driver->forget(backend->state, name, id, err);
+}
+
+bool backend_same_storage(struct backend *a, struct backend *b)
+{
+	struct backend_stats one, two;
+
+	if (a == b)
+		return true;
+	return backend_stats(a, &one, NULL) == 0 && backend_stats(b, &two, NULL) == 0 &&
+		strcmp(one.location, two.location) == 0;
+}
+
+int backend_grow(struct backend *backend, const char *name, const struct object_id *id,
+	uint64_t size, struct error *err)
+{
+	if (check_name(name, err) < 0 || check_id(id, err) < 0 ||
+		check_size(size, err) < 0)
+		return -1;
+	if (!backend->driver->grow)
+		return error_set(err, ERR_NOT_SUPPORTED,
+			"objects of backend '%s' cannot grow", backend->settings->name);
+	return backend->driver->grow(backend->state, name, id, size, err);
 }
 
 int backend_clone(struct backend *backend, const struct endpoint *source,

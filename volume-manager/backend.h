@@ -77,11 +77,17 @@ struct backend_driver {
 		struct error *err);
 	/* Optional. From now on objects of unknown identity are looked for there only. */
 	int (*look_in)(void *state, const char *location, struct error *err);
-	/* Optional. Make target's content source's without copying bytes; both exist and
-	 * have equal size. 1 done, 0 this storage cannot (then bytes are copied), -1.
-	 * NULL: cannot. */
+	/* Optional. Make target's content source's, as it is in one moment, without copying
+	 * bytes; both exist, and target is as large as source at least: what is above
+	 * source's size stays. Durable. 1 done, 0 this storage cannot (then bytes are
+	 * copied), -1. NULL: cannot. */
 	int (*clone)(void *state, const struct endpoint *source,
 		const struct endpoint *target, struct error *err);
+	/* Optional. Give the object at least this size, durably; what is new reads as
+	 * zeroes. One that is as large already stays as it is. ERR_NOT_FOUND.
+	 * NULL: objects of this storage cannot grow. */
+	int (*grow)(void *state, const char *name, const struct object_id *id,
+		uint64_t size, struct error *err);
 };
 
 extern const struct backend_driver file_driver;
@@ -101,8 +107,11 @@ DEFINE_AUTO(struct backend *, backend_close)
 const struct backend_settings *backend_settings_of(const struct backend *backend);
 int backend_stats(
 	struct backend *backend, struct backend_stats *out, struct error *err);
-/* The object name of a volume: volume_name_template of its name id, checked. */
+/* The object name of a volume: volume_name_template of its name id, checked; that of a
+ * snapshot: snapshot_name_template of its id. */
 int backend_object_name(const struct backend_settings *settings, const char *name_id,
+	char *out, size_t size, struct error *err);
+int backend_snapshot_name(const struct backend_settings *settings, const char *id,
 	char *out, size_t size, struct error *err);
 
 /* Make name, or find that it was made before: when known is not empty and the object of
@@ -131,6 +140,11 @@ int backend_location(struct backend *backend, const struct object_id *id, char *
 int backend_look_in(struct backend *backend, const char *location, struct error *err);
 int backend_forget(struct backend *backend, const char *name,
 	const struct object_id *id, struct error *err);
+/* Do both keep their objects on one storage, so that one can be cloned to the other? */
+bool backend_same_storage(struct backend *a, struct backend *b);
+/* ERR_NOT_SUPPORTED when objects of this driver cannot grow. */
+int backend_grow(struct backend *backend, const char *name, const struct object_id *id,
+	uint64_t size, struct error *err);
 /* 1 cloned, 0 cannot. */
 int backend_clone(struct backend *backend, const struct endpoint *source,
 	const struct endpoint *target, struct error *err);

@@ -12,6 +12,7 @@ volume_manager_libmanager_a_SOURCES = \
 	volume-manager/manager.c volume-manager/manager.h \
 	volume-manager/methods.c volume-manager/methods.h \
 	volume-manager/methods_peer.c volume-manager/methods_retype.c \
+	volume-manager/methods_snapshot.c volume-manager/methods_volume.c \
 	volume-manager/peers.c \
 	volume-manager/methods_service.c \
 	volume-manager/process.c volume-manager/process.h \
@@ -21,15 +22,18 @@ volume_manager_libmanager_a_SOURCES = \
 volume_manager_libwork_a_SOURCES = \
 	volume-manager/work.c volume-manager/work.h \
 	volume-manager/work_export.c \
-	volume-manager/work_foreign.c \
+	volume-manager/work_extend.c \
 	volume-manager/work_fence.c volume-manager/work_fence.h \
+	volume-manager/work_fill.c \
+	volume-manager/work_foreign.c \
 	volume-manager/work_garbage.c \
 	volume-manager/work_lock.c volume-manager/work_standby.c \
 	volume-manager/work_job.h \
 	volume-manager/work_migrate.c \
 	volume-manager/work_peer.c \
 	volume-manager/work_readback.c \
-	volume-manager/work_remote.c
+	volume-manager/work_remote.c \
+	volume-manager/work_snapshot.c
 
 volume_manager_drover_volume_manager_SOURCES = volume-manager/main.c
 volume_manager_drover_volume_manager_LDADD = volume-manager/libmanager.a \

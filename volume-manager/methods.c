@@ -60,39 +60,6 @@ bool methods_must_wait(const struct error *err)
 		err->code == ERR_DB_RETRY || err->code == ERR_BROKER;
 }
 
-/* ---- create and delete ---- */
-
-static int create_volume(void *arg, const struct rpc_request *request,
-	struct json_object **result, struct error *err)
-{
-	struct manager *manager = methods_manager(arg);
-	enum admission admission;
-	struct volume volume;
-	const char *id;
-
-	if (methods_volume_id(request, "volume", &id, err) < 0 ||
-		methods_volume(manager, id, &volume, err) < 0)
-		return -1;
-	/* A temporary volume of a Cinder source names where its data comes from only after
-	 * it was made empty. */
-	if ((volume.snapshot_id[0] || volume.source_volid[0]) &&
-		strncmp(volume.migration_status, "target:", 7) != 0) {
-		if (store_volume_create_failed(
-			    manager->db, id, request->request_id, NULL, err) < 0)
-			return -1;
-		return error_set(err, ERR_NOT_SUPPORTED,
-			"volume '%s' cannot be created: volumes from snapshots and "
-			"volumes are not supported",
-			id);
-	}
-	if (store_create_admit(manager->db, id, request->request_id, &admission, err) <
-		0)
-		return -1;
-	log_info("create_volume volume=%s request=%s%s", id, request->request_id,
-		admission == DUPLICATE ? " duplicate" : "");
-	return RPC_DONE;
-}
-
 int methods_put_back(struct manager *manager, const char *id, const char *status,
 	const char *const *reservations, struct error *err)
 {
@@ -105,40 +72,6 @@ int methods_put_back(struct manager *manager, const char *id, const char *status
 		return -1;
 	*err = why;
 	return -1;
-}
-
-static int delete_volume(void *arg, const struct rpc_request *request,
-	struct json_object **result, struct error *err)
-{
-	struct manager *manager = methods_manager(arg);
-	bool unmanage = false, cascade = false;
-	enum admission admission;
-	const char *id;
-	int moved;
-
-	if (methods_volume_id(request, "volume", &id, err) < 0 ||
-		json_get_bool_or(
-			request->args, "unmanage_only", false, &unmanage, err) < 0 ||
-		json_get_bool_or(request->args, "cascade", false, &cascade, err) < 0)
-		return -1;
-	moved = forward_if_moved(manager, request, id, err);
-	if (moved)
-		return moved > 0 ? moved
-				 : methods_put_back(manager, id, "deleting", NULL, err);
-	if (unmanage || cascade) {
-		error_set(err, ERR_NOT_SUPPORTED,
-			"volume '%s' cannot be deleted so: %s is not supported", id,
-			unmanage ? "unmanage_only" : "cascade");
-		return methods_put_back(manager, id, "deleting", NULL, err);
-	}
-	if (store_delete_volume(
-		    manager->db, id, request->request_id, true, &admission, err) < 0)
-		return err->code == ERR_VOLUME_NOT_FOUND
-			? RPC_DONE
-			: methods_put_back(manager, id, "deleting", NULL, err);
-	log_info("delete_volume volume=%s request=%s%s", id, request->request_id,
-		admission == DUPLICATE ? " duplicate" : "");
-	return RPC_DONE;
 }
 
 /* ---- connections ---- */
@@ -387,13 +320,6 @@ int methods_refuse_changed(struct manager *manager, const struct rpc_request *re
 	return methods_put_back(manager, id, status, reservations, err);
 }
 
-static int extend_volume(void *arg, const struct rpc_request *request,
-	struct json_object **result, struct error *err)
-{
-	return methods_refuse_changed(
-		methods_manager(arg), request, "extending", "be extended", err);
-}
-
 /* Known, and answered "not supported" at once; but whoever has the volume now, a Cinder
  * say, may do it. */
 static int not_supported(void *arg, const struct rpc_request *request,
@@ -411,31 +337,31 @@ static int not_supported(void *arg, const struct rpc_request *request,
 }
 
 const struct rpc_method manager_methods[] = {
-	{ "create_volume", create_volume },
-	{ "delete_volume", delete_volume },
+	{ "create_volume", methods_create_volume },
+	{ "delete_volume", methods_delete_volume },
 	{ "initialize_connection", initialize_connection },
 	{ "terminate_connection", terminate_connection },
 	{ "remove_export", remove_export },
 	{ "migrate_volume", migrate_volume },
 	{ "get_capabilities", methods_get_capabilities },
 	{ "publish_service_capabilities", methods_publish_capabilities },
-	{ "extend_volume", extend_volume },
+	{ "extend_volume", methods_extend_volume },
 	{ "retype", methods_retype },
 	/* These name a volume. */
-	{ "create_snapshot", not_supported },
-	{ "delete_snapshot", not_supported },
+	{ "create_snapshot", methods_create_snapshot },
+	{ "delete_snapshot", methods_delete_snapshot },
 	{ "attach_volume", not_supported },
 	{ "detach_volume", not_supported },
 	{ "attachment_update", not_supported },
 	{ "attachment_delete", not_supported },
 	{ "migrate_volume_completion", not_supported },
 	{ "update_migrated_volume", methods_update_migrated_volume },
-	{ "extend_volume_completion", not_supported },
+	{ "extend_volume_completion", methods_extend_completion },
 	{ "copy_volume_to_image", methods_refuse_upload },
 	{ "accept_transfer", methods_accept_transfer },
 	{ "revert_to_snapshot", methods_refuse_revert },
 	{ "reimage", methods_refuse_reimage },
-	{ "secure_file_operations_enabled", not_supported },
+	{ "secure_file_operations_enabled", methods_secure_file_operations },
 	/* Known, and answered "not supported" at once. */
 	{ "initialize_connection_snapshot", NULL },
 	{ "terminate_connection_snapshot", NULL },

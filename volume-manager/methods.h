@@ -70,4 +70,17 @@ METHOD(methods_refuse_manage_snapshot);
 METHOD(methods_refuse_group);
 #undef METHOD
 
+/* methods_volume.c and methods_snapshot.c: the life of volumes. */
+#define METHOD(name) \
+	int name(void *arg, const struct rpc_request *request, \
+		struct json_object **result, struct error *err)
+METHOD(methods_create_volume);
+METHOD(methods_delete_volume);
+METHOD(methods_extend_volume);
+METHOD(methods_extend_completion);
+METHOD(methods_secure_file_operations);
+METHOD(methods_create_snapshot);
+METHOD(methods_delete_snapshot);
+#undef METHOD
+
 #endif

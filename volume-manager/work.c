@@ -89,8 +89,8 @@ int work_backend_open(
 	return backend_open(settings, out, err);
 }
 
-int work_find_object(struct work *work, struct backend *backend, const char *name_id,
-	struct object_row *out, struct error *err)
+int work_find_named(struct work *work, struct backend *backend, object_namer namer,
+	const char *name_id, struct object_row *out, uint64_t *size, struct error *err)
 {
 	const struct backend_settings *settings = backend_settings_of(backend);
 	struct object_id known = { "" }, id;
@@ -102,11 +102,10 @@ int work_find_object(struct work *work, struct backend *backend, const char *nam
 		return -1;
 	if (found)
 		snprintf(known.text, sizeof(known.text), "%s", out->identity);
-	else if (backend_object_name(
-			 settings, name_id, out->name, sizeof(out->name), err) < 0 ||
+	else if (namer(settings, name_id, out->name, sizeof(out->name), err) < 0 ||
 		work_foreign_look(work, backend, name_id, out->name, &hint, err) < 0)
 		return -1;
-	int there = backend_find(backend, out->name, &known, &id, NULL, err);
+	int there = backend_find(backend, out->name, &known, &id, size, err);
 	if (there < 0)
 		return -1;
 	if (!there)
@@ -127,6 +126,13 @@ int work_find_object(struct work *work, struct backend *backend, const char *nam
 		store_object_identify(
 			work->db, NULL, settings->host, out->name, out->identity, err),
 		err);
+}
+
+int work_find_object(struct work *work, struct backend *backend, const char *name_id,
+	struct object_row *out, struct error *err)
+{
+	return work_find_named(
+		work, backend, backend_object_name, name_id, out, NULL, err);
 }
 
 struct making {
@@ -153,7 +159,7 @@ static int record_identity(void *arg, const struct object_id *id, struct error *
 }
 
 /* Under the object's lock: nobody else makes, renames or removes it meanwhile. */
-static int make_locked(struct work *work, struct backend *backend,
+int work_make_locked(struct work *work, struct backend *backend,
 	const struct operation *op, const char *name_id, uint64_t size,
 	struct object_row *out, struct error *err)
 {
@@ -195,7 +201,7 @@ int work_make_object(struct work *work, struct backend *backend,
 		    sizeof(out->name), err) < 0 ||
 		work_lock_object(work, name_id, &lock, err) < 0)
 		return -1;
-	return make_locked(work, backend, op, name_id, size, out, err);
+	return work_make_locked(work, backend, op, name_id, size, out, err);
 }
 
 int work_create(struct work *work, struct operation *op)
@@ -218,7 +224,7 @@ int work_create(struct work *work, struct operation *op)
 			(long long)op->attempts);
 	}
 	if (found && work_backend_open(work, op->host, &backend, &why) == 0 &&
-		work_make_object(work, backend, op, volume.name_id,
+		work_make_filled(work, backend, op, backend_object_name, volume.name_id,
 			(uint64_t)volume.size_gib << 30, &object, &why) == 0) {
 		if (fault_point("create.made", &err) < 0 ||
 			work_sure(work,
@@ -240,13 +246,40 @@ int work_create(struct work *work, struct operation *op)
 	return WORK_DONE;
 }
 
+static const struct {
+	const char *kind;
+	int (*run)(struct work *work, struct operation *op);
+	bool starts; /* it has no phases of its own before working */
+} kinds[] = {
+	{ "create_volume", work_create, true },
+	{ "create_snapshot", work_snapshot, true },
+	{ "extend_volume", work_extend, true },
+	{ "migrate_volume", work_migrate, false },
+};
+
+static int run_kind(struct work *work, struct operation *op)
+{
+	struct error err;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(kinds[i].kind, op->kind) != 0)
+			continue;
+		if (kinds[i].starts && op->phase == PHASE_QUEUED &&
+			work_sure(work, store_operation_start(work->db, op, &err),
+				&err) < 0)
+			return log_error("%s", err.text), WORK_FAILED;
+		return kinds[i].run(work, op);
+	}
+	return WORK_FAILED;
+}
+
 int work_operation(struct work *work, const char *id, int64_t epoch)
 {
 	uint64_t commits;
 	double seconds;
 	struct operation op;
 	struct error err;
-	int status = WORK_FAILED, found;
+	int status, found;
 
 	if (work_lock(work, id, &work->lock, &err) < 0)
 		return log_error("%s", err.text),
@@ -259,16 +292,7 @@ int work_operation(struct work *work, const char *id, int64_t epoch)
 			(long long)epoch);
 		return WORK_DONE;
 	}
-	if (strcmp(op.kind, "create_volume") == 0) {
-		status = WORK_DONE;
-		if (op.phase == PHASE_QUEUED &&
-			work_sure(work, store_create_start(work->db, &op, &err), &err) <
-				0)
-			return log_error("%s", err.text), WORK_FAILED;
-		status = work_create(work, &op);
-	} else if (strcmp(op.kind, "migrate_volume") == 0) {
-		status = work_migrate(work, &op);
-	}
+	status = run_kind(work, &op);
 	if (status == WORK_DONE) {
 		db_commit_stats(work->db, &commits, &seconds);
 		if (store_operation_add_commits(work->db, id, commits, seconds, &err) <

@@ -103,10 +103,17 @@ int work_backend_settings(const struct work *work, const char *address,
 int work_backend_open(struct work *work, const char *address, struct backend **out,
 	struct error *err);
 
+/* How the name of an object is made: backend_object_name, backend_snapshot_name. */
+typedef int (*object_namer)(const struct backend_settings *settings, const char *id,
+	char *out, size_t size, struct error *err);
+
 /* The object of name_id on an open backend: by the row in drover.object; one that Drover
  * did not make is looked for by name and written down. ERR_NOT_FOUND. */
 int work_find_object(struct work *work, struct backend *backend, const char *name_id,
 	struct object_row *out, struct error *err);
+/* The same for any kind of object, and its size; size may be NULL. */
+int work_find_named(struct work *work, struct backend *backend, object_namer namer,
+	const char *name_id, struct object_row *out, uint64_t *size, struct error *err);
 /* work_foreign.c, for an object that is not written down: what Cinder's tables say of it, and
  * the backend looks for it there. ERR_INVALID_VOLUME when they say that it is not raw. */
 int work_foreign_look(struct work *work, struct backend *backend, const char *name_id,
@@ -119,10 +126,21 @@ int work_foreign_check(struct backend *backend, const char *name,
 int work_make_object(struct work *work, struct backend *backend,
 	const struct operation *op, const char *name_id, uint64_t size,
 	struct object_row *out, struct error *err);
+/* The same under work_lock_object(), which the caller holds; out has the name. */
+int work_make_locked(struct work *work, struct backend *backend,
+	const struct operation *op, const char *name_id, uint64_t size,
+	struct object_row *out, struct error *err);
+/* work_fill.c: make it, of this size at least, and fill it from op's source when it has
+ * one: the storage clones, or the bytes are copied from the checkpoint on. */
+int work_make_filled(struct work *work, struct backend *backend,
+	const struct operation *op, object_namer namer, const char *name_id,
+	uint64_t size, struct object_row *out, struct error *err);
 
 /* The kinds of work; each returns an exit status. */
 int work_operation(struct work *work, const char *id, int64_t epoch);
 int work_create(struct work *work, struct operation *op);
+int work_snapshot(struct work *work, struct operation *op);
+int work_extend(struct work *work, struct operation *op);
 int work_migrate(struct work *work, struct operation *op);
 int work_garbage(struct work *work, const char *id);
 int work_export(struct work *work, const char *id);

@@ -127,6 +127,30 @@ int store_garbage_add_volume_locked(struct db *db, const struct volume *volume,
 	return store_notify(db, WORK_CHANNEL, backend, err);
 }
 
+int store_garbage_add_snapshot_locked(struct db *db, const char *snapshot_id,
+	const char *backend, const char *operation_id, const char *reason,
+	struct error *err)
+{
+	static const char sql[] =
+		"insert into drover.garbage (host, name, trash_name, identity,"
+		" volume_id, operation_id, reason)"
+		" select o.host, o.name,"
+		" 'trash-' || o.volume_id || '-' || substr(md5($3::text), 1, 8),"
+		" o.identity, o.volume_id, $4::uuid, $5 from drover.object o"
+		" where o.host = $1 and o.volume_id = $2"
+		" on conflict (host, name) where removed_at is null do update set"
+		" identity = coalesce(drover.garbage.identity, excluded.identity),"
+		" operation_id = excluded.operation_id, reason = excluded.reason,"
+		" not_before = now()";
+	char token[UUID_TEXT_SIZE];
+
+	uuid_make(token);
+	if (db_run(db, sql, err, backend, snapshot_id, token, operation_id, reason) < 0)
+		return error_context(
+			err, "note the leftover of snapshot '%s'", snapshot_id);
+	return store_notify(db, WORK_CHANNEL, backend, err);
+}
+
 /* What was copied to may be all that is left when the source is gone for good: it is renamed,
  * and removed when the source's manager is there again. */
 #define DUE \
@@ -291,9 +315,12 @@ int store_garbage_in_use(
 	struct db *db, const struct garbage *garbage, struct error *err)
 {
 	/* coalesce(_name_id, id) is what object names are based on. */
-	static const char sql[] = "select 1 from public.volumes v where not v.deleted"
-				  " and split_part(v.host, '#', 1) = $1"
-				  " and coalesce(v._name_id, v.id) = $2 limit 1";
+	static const char sql[] =
+		"select 1 from public.volumes v where not v.deleted"
+		" and split_part(v.host, '#', 1) = $1"
+		" and coalesce(v._name_id, v.id) = $2 union all"
+		" select 1 from public.snapshots p where not p.deleted and p.id = $2"
+		" limit 1";
 	AUTO(PQclear) PGresult *rows = NULL;
 
 	return db_query(db, sql, &rows, err, garbage->host, garbage->volume_id);

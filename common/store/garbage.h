@@ -63,6 +63,11 @@ int store_garbage_add_volume_locked(struct db *db, const struct volume *volume,
 	const char *backend, const char *operation_id, double keep_seconds,
 	const char *reason, struct error *err);
 
+/* The same for the object of a snapshot; nothing when none was ever begun. */
+int store_garbage_add_snapshot_locked(struct db *db, const char *snapshot_id,
+	const char *backend, const char *operation_id, const char *reason,
+	struct error *err);
+
 /* Work of a backend that is due; *list is malloc'd. */
 int store_garbage_due(struct db *db, const char *backend, int limit,
 	struct garbage **list, struct error *err);
@@ -78,7 +83,7 @@ int store_garbage_of_operation(struct db *db, const char *operation_id,
 /* Raise the epoch; 1 and *out, 0 when it is gone. */
 int store_garbage_claim(
 	struct db *db, const char *id, struct garbage *out, struct error *err);
-/* A fresh look before touching the object: does any volume row still stand for it? 1 it
+/* A fresh look before touching the object: does any volume or snapshot still stand for it? 1 it
  * does (then nothing may be done), 0 it is free. */
 int store_garbage_in_use(
 	struct db *db, const struct garbage *garbage, struct error *err);

@@ -47,7 +47,8 @@ static int check_source(
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' was resized to %lld GiB meanwhile",
 			volume_called(volume), (long long)volume->size_gib);
-	if (volume->snapshots > 0)
+	/* Requests that were refused leave rows without objects. */
+	if (volume->snapshot_objects > 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' got snapshots meanwhile", volume_called(volume));
 	if (volume->connected > 0)

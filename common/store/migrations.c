@@ -82,10 +82,8 @@ static int check_volume(
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be migrated: it is replicated",
 			volume_called(volume));
-	if (volume->format[0] && strcmp(volume->format, "raw") != 0)
-		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' cannot be migrated: its format is '%s', not raw",
-			volume_called(volume), volume->format);
+	if (volume_check_raw(volume, "be migrated", err) < 0)
+		return -1;
 	if (check_attachments(db, volume, err) < 0)
 		return -1;
 	/* A connection without attachment: somebody may be writing. */
@@ -217,11 +215,8 @@ struct admit {
 int store_migration_is_known(
 	struct db *db, const struct migration_request *request, struct error *err)
 {
-	static const char sql[] = "select 1 from drover.operation where volume_id = $1"
-				  " and kind = 'migrate_volume' and request_id = $2";
-	AUTO(PQclear) PGresult *rows = NULL;
-
-	return db_query(db, sql, &rows, err, request->volume_id, request->request_id);
+	return store_operation_known(
+		db, request->volume_id, "migrate_volume", request->request_id, err);
 }
 
 int store_target_lock(struct db *db, const char *target, struct error *err)

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "common/store/garbage.h"
+#include "common/store/messages.h"
+#include "common/store/sources.h"
 
 int store_notify(
 	struct db *db, const char *channel, const char *payload, struct error *err)
@@ -17,7 +19,7 @@ int store_notify(
 }
 
 #define COLUMNS \
-	"id, kind, volume_id, host, request_id, phase, epoch, attempts, cancel," \
+	"id, kind, volume_id, snapshot_id, host, request_id, phase, epoch, attempts, cancel," \
 	" saved_status, reason"
 
 static void operation_from_row(const PGresult *rows, int row, struct operation *out)
@@ -28,6 +30,8 @@ static void operation_from_row(const PGresult *rows, int row, struct operation *
 		out->kind, sizeof(out->kind), "%s", row_text_or(rows, row, "kind", ""));
 	snprintf(out->volume_id, sizeof(out->volume_id), "%s",
 		row_text_or(rows, row, "volume_id", ""));
+	snprintf(out->snapshot_id, sizeof(out->snapshot_id), "%s",
+		row_text_or(rows, row, "snapshot_id", ""));
 	snprintf(
 		out->host, sizeof(out->host), "%s", row_text_or(rows, row, "host", ""));
 	snprintf(out->request_id, sizeof(out->request_id), "%s",
@@ -42,7 +46,7 @@ static void operation_from_row(const PGresult *rows, int row, struct operation *
 	out->cancel = row_bool(rows, row, "cancel");
 }
 
-static int is_known(struct db *db, const char *volume_id, const char *kind,
+int store_operation_known(struct db *db, const char *volume_id, const char *kind,
 	const char *request_id, struct error *err)
 {
 	static const char sql[] = "select 1 from drover.operation where volume_id = $1"
@@ -54,7 +58,6 @@ static int is_known(struct db *db, const char *volume_id, const char *kind,
 
 struct admit {
 	const char *volume_id, *request_id;
-	bool from_api;
 	enum admission *out;
 };
 
@@ -62,7 +65,7 @@ static int create_admit_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
 		"insert into drover.operation (id, kind, volume_id, host, request_id,"
-		" saved_status) values ($1, 'create_volume', $2, $3, $4, 'available')";
+		" saved_status) values ($1, 'create_volume', $2, $3, $4, 'creating')";
 	const struct admit *what = arg;
 	struct address address;
 	struct volume volume;
@@ -74,7 +77,8 @@ static int create_admit_body(struct db *db, void *arg, struct error *err)
 	if (!found)
 		return error_set(err, ERR_VOLUME_NOT_FOUND,
 			"volume '%.36s' could not be found", what->volume_id);
-	int known = is_known(db, volume.id, "create_volume", what->request_id, err);
+	int known = store_operation_known(
+		db, volume.id, "create_volume", what->request_id, err);
 	if (known < 0)
 		return -1;
 	*what->out = known ? DUPLICATE : ADMITTED;
@@ -89,7 +93,9 @@ static int create_admit_body(struct db *db, void *arg, struct error *err)
 	if (store_volume_idle(db, &volume, "be created", err) < 0)
 		return -1;
 	uuid_make(id);
-	if (db_run(db, sql, err, id, volume.id, address.backend, what->request_id) < 0)
+	if (db_run(db, sql, err, id, volume.id, address.backend, what->request_id) <
+			0 ||
+		store_source_admit_locked(db, id, &volume, err) < 0)
 		return -1;
 	return store_notify(db, WORK_CHANNEL, address.backend, err);
 }
@@ -97,130 +103,135 @@ static int create_admit_body(struct db *db, void *arg, struct error *err)
 int store_create_admit(struct db *db, const char *volume_id, const char *request_id,
 	enum admission *out, struct error *err)
 {
-	struct admit what = { volume_id, request_id, true, out };
+	struct admit what = { volume_id, request_id, out };
 
 	return db_transact(db, create_admit_body, &what, err);
+}
+
+int store_operation_refused_locked(struct db *db, const struct volume *volume,
+	const char *kind, const char *snapshot_id, const char *request_id,
+	const struct error *why, struct error *err)
+{
+	static const char sql[] =
+		"insert into drover.operation (id, kind, volume_id, snapshot_id, host,"
+		" request_id, phase, error_code, reason, finished_at) values ($1, $2,"
+		" $3, $4, $5, $6, 'failed', $7, $8, clock_timestamp())"
+		" on conflict (volume_id, kind, request_id) do nothing";
+	struct address address;
+	char id[UUID_TEXT_SIZE];
+
+	if (address_parse(volume->host, &address, NULL) < 0)
+		return 0;
+	uuid_make(id);
+	return db_run(db, sql, err, id, kind, volume->id, snapshot_id, address.backend,
+		       request_id, error_code_name(why->code), why->text) < 0
+		? -1
+		: 0;
+}
+
+struct refuse {
+	const char *volume_id, *request_id;
+	const struct error *why;
+};
+
+static int create_refuse_body(struct db *db, void *arg, struct error *err)
+{
+	const struct refuse *what = arg;
+	struct volume volume;
+	int found = store_volume_get_locked(db, what->volume_id, &volume, err);
+
+	if (found <= 0)
+		return found;
+	if (store_volume_idle(db, &volume, "be created", err) < 0)
+		return err->code == ERR_INVALID_VOLUME ? 0 : -1;
+	if (strcmp(volume.status, "creating") == 0 &&
+		store_operation_refused_locked(db, &volume, "create_volume", NULL,
+			what->request_id, what->why, err) < 0)
+		return -1;
+	return store_volume_create_failed(
+		db, volume.id, what->request_id, MESSAGE_CREATE_FAILED, err);
+}
+
+int store_create_refuse(struct db *db, const char *volume_id, const char *request_id,
+	const struct error *why, struct error *err)
+{
+	struct refuse what = { volume_id, request_id, why };
+
+	return db_transact(db, create_refuse_body, &what, err) < 0 ? -1 : 0;
+}
+
+static const char *busy_with(const char *kind)
+{
+	return strcmp(kind, "create_snapshot") == 0  ? "a snapshot of it is being made"
+		: strcmp(kind, "extend_volume") == 0 ? "it is being extended"
+						     : "it is being created";
+}
+
+/* The row of the work that is in the way, as a sentence. */
+static int is_busy(const struct volume *volume, const PGresult *rows, const char *doing,
+	struct error *err)
+{
+	const char *kind = row_text_or(rows, 0, "kind", "");
+	const char *name = volume_called(volume);
+
+	if (row_bool(rows, 0, "temporary"))
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' cannot %s: it is the target of a migration", name,
+			doing);
+	if (strcmp(kind, "migrate_volume") == 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' cannot %s: it is already migrating to '%s'", name,
+			doing, row_text_or(rows, 0, "target", "?"));
+	if (row_bool(rows, 0, "elsewhere"))
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' cannot %s: volume '%s' is being made from it",
+			name, doing, row_text_or(rows, 0, "volume_id", "?"));
+	return error_set(err, ERR_INVALID_VOLUME, "volume '%s' cannot %s: %s", name,
+		doing, busy_with(kind));
+}
+
+int store_volume_free(struct db *db, const struct volume *volume, enum volume_use use,
+	const char *doing, struct error *err)
+{
+	static const char sql[] =
+		"select o.kind, o.volume_id, m.target,"
+		" coalesce(m.temporary_id = $1, false) as temporary,"
+		" o.volume_id <> $1 as elsewhere"
+		" from drover.operation o"
+		" left join drover.migration m on m.operation_id = o.id"
+		" left join drover.source s on s.operation_id = o.id"
+		" where (o.volume_id = $1 or m.temporary_id = $1 or s.volume_id = $1)"
+		" and o.finished_at is null and o.phase <> 'settling'"
+		" and (s.volume_id is distinct from $1 or case $2"
+		"  when 'alone' then true when 'write' then s.copies else false end)"
+		" order by temporary, elsewhere limit 1";
+	static const char *const uses[] = { "alone", "write", "read" };
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, volume->id, uses[use]);
+
+	return count <= 0 ? count : is_busy(volume, rows, doing, err);
 }
 
 int store_volume_idle(struct db *db, const struct volume *volume, const char *doing,
 	struct error *err)
 {
-	static const char sql[] =
-		"select o.kind, m.target, o.volume_id <> $1 as temporary"
-		" from drover.operation o"
-		" left join drover.migration m on m.operation_id = o.id"
-		" where (o.volume_id = $1 or m.temporary_id = $1)"
-		" and o.finished_at is null and o.phase <> 'settling'"
-		" order by temporary limit 1";
-	AUTO(PQclear) PGresult *rows = NULL;
-	int count = db_query(db, sql, &rows, err, volume->id);
-	const char *name = volume_called(volume);
-
-	if (count <= 0)
-		return count;
-	if (row_bool(rows, 0, "temporary"))
-		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' cannot %s: it is the target of a migration", name,
-			doing);
-	if (strcmp(row_text_or(rows, 0, "kind", ""), "migrate_volume") == 0)
-		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' cannot %s: it is already migrating to '%s'", name,
-			doing, row_text_or(rows, 0, "target", "?"));
-	return error_set(err, ERR_INVALID_VOLUME,
-		"volume '%s' cannot %s: it is being created", name, doing);
+	return store_volume_free(db, volume, VOLUME_ALONE, doing, err);
 }
 
-static int check_deletable(
-	struct db *db, const struct volume *volume, bool from_api, struct error *err)
-{
-	static const char *const allowed[] = { "available", "error", "error_deleting",
-		"error_restoring", "error_extending", "error_managing", "creating" };
-	const char *name = volume_called(volume);
-	bool ok = from_api && strcmp(volume->status, "deleting") == 0;
-	char who[256];
-
-	if (store_volume_idle(db, volume, "be deleted", err) < 0)
-		return -1;
-	if (strncmp(volume->migration_status, "target:", 7) == 0 && !from_api)
-		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' cannot be deleted: it is the target of a "
-			"migration",
-			name);
-	if (volume->snapshots > 0)
-		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' cannot be deleted: it has snapshots", name);
-	if (volume->exports > 0)
-		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' cannot be deleted: it is connected", name);
-	if (volume->attachments > 0 || strcmp(volume->attach_status, "attached") == 0) {
-		if (store_volume_attached_to(db, volume->id, who, sizeof(who), err) < 0)
-			return -1;
-		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' cannot be deleted: it is attached to %s", name,
-			who);
-	}
-	for (unsigned i = 0; i < ARRAY_SIZE(allowed); i++)
-		ok = ok || strcmp(volume->status, allowed[i]) == 0;
-	if (!ok)
-		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' cannot be deleted: its status is '%s'", name,
-			volume->status);
-	return 0;
-}
-
-static int insert_deleted(struct db *db, const struct volume *volume,
-	const struct address *address, const char *request_id, struct error *err)
+int store_create_cancel_locked(struct db *db, const char *volume_id, struct error *err)
 {
 	static const char sql[] =
-		"insert into drover.operation (id, kind, volume_id, host, request_id,"
-		" phase, finished_at)"
-		" values ($1, 'delete_volume', $2, $3, $4, 'done', now())";
-	char id[UUID_TEXT_SIZE];
+		"with old as (select id, phase from drover.operation"
+		"  where volume_id = $1 and kind = 'create_volume'"
+		"  and phase in ('queued', 'working') for update),"
+		" ended as (update drover.operation o set phase = 'cancelled',"
+		"  epoch = " NEXT_EPOCH ", finished_at = clock_timestamp(),"
+		"  updated_at = clock_timestamp(), reason = $2"
+		"  from old where o.id = old.id returning o.id, o.epoch, old.phase)"
+		" insert into drover.transition (operation_id, epoch, from_phase,"
+		"  to_phase, why) select id, epoch, phase, 'cancelled', $2 from ended";
 
-	uuid_make(id);
-	return db_run(db, sql, err, id, volume->id, address->backend, request_id);
-}
-
-static int delete_body(struct db *db, void *arg, struct error *err)
-{
-	const struct admit *what = arg;
-	struct address address;
-	struct volume volume;
-	int found = store_volume_get_locked(db, what->volume_id, &volume, err);
-	int known = found < 0
-		? -1
-		: is_known(db, what->volume_id, "delete_volume", what->request_id, err);
-
-	if (known < 0)
-		return -1;
-	*what->out = known || !found ? DUPLICATE : ADMITTED;
-	if (known)
-		return 0;
-	if (!found)
-		return error_set(err, ERR_VOLUME_NOT_FOUND,
-			"volume '%.36s' could not be found", what->volume_id);
-	if (check_deletable(db, &volume, what->from_api, err) < 0)
-		return -1;
-	if (volume.host[0]) {
-		if (address_parse(volume.host, &address, err) < 0)
-			return error_context(err, "delete volume '%s'", volume.id);
-		if (insert_deleted(db, &volume, &address, what->request_id, err) < 0)
-			return -1;
-		if (store_garbage_add_volume_locked(
-			    db, &volume, address.backend, NULL, 0, "deleted", err) < 0)
-			return -1;
-	}
-	if (store_volume_delete_locked(db, &volume, err) < 0)
-		return -1;
-	return store_notify(db, DONE_CHANNEL, volume.id, err);
-}
-
-int store_delete_volume(struct db *db, const char *volume_id, const char *request_id,
-	bool from_api, enum admission *out, struct error *err)
-{
-	struct admit what = { volume_id, request_id, from_api, out };
-
-	return db_transact(db, delete_body, &what, err);
+	return db_run(db, sql, err, volume_id, "the volume was deleted");
 }
 
 int store_operation_due(struct db *db, const char *backend, int limit,
@@ -414,14 +425,14 @@ int store_operation_note(struct db *db, const struct operation *op, const char *
 	return db_run(db, sql, err, op->id, NUM(op->epoch), reason) < 0 ? -1 : 0;
 }
 
-static int create_start_body(struct db *db, void *arg, struct error *err)
+static int start_body(struct db *db, void *arg, struct error *err)
 {
 	return store_operation_move_locked(db, arg, PHASE_WORKING, NULL, err);
 }
 
-int store_create_start(struct db *db, struct operation *op, struct error *err)
+int store_operation_start(struct db *db, struct operation *op, struct error *err)
 {
-	return db_transact(db, create_start_body, op, err);
+	return db_transact(db, start_body, op, err);
 }
 
 struct creation {
@@ -444,13 +455,17 @@ static int create_done_body(struct db *db, void *arg, struct error *err)
 	const struct creation *what = arg;
 	struct operation *op = what->op;
 	struct volume volume;
+	int found = store_volume_get_locked(db, op->volume_id, &volume, err);
 
-	if (store_volume_get_locked(db, op->volume_id, &volume, err) < 0 ||
-		store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0)
+	if (found < 0 || store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0)
 		return -1;
+	if (!found)
+		return error_set(err, ERR_VOLUME_NOT_FOUND,
+			"volume '%s' is not there any more", op->volume_id);
 	if (db_run(db, sql, err, op->volume_id, op->host) < 0 ||
 		store_volume_set_location_locked(
 			db, op->volume_id, what->location, err) < 0 ||
+		store_source_inherit_locked(db, op, err) < 0 ||
 		db_run(db, forget, err, op->volume_id) < 0)
 		return -1;
 	return store_notify(db, DONE_CHANNEL, op->volume_id, err);
@@ -491,9 +506,8 @@ static int create_failed_body(struct db *db, void *arg, struct error *err)
 	if (store_operation_reason_locked(
 		    db, op, what->why->code, what->why->text, err) < 0)
 		return -1;
-	/* 008/012 is what Cinder says when a driver failed to create. */
-	if (store_volume_create_failed(db, op->volume_id, op->request_id, NULL, err) <
-		0)
+	if (store_volume_create_failed(
+		    db, op->volume_id, op->request_id, MESSAGE_CREATE_FAILED, err) < 0)
 		return -1;
 	if (store_garbage_add_volume_locked(
 		    db, &volume, op->host, op->id, 0, "could not be created", err) < 0)

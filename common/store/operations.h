@@ -33,6 +33,7 @@ struct operation {
 	char id[UUID_TEXT_SIZE];
 	char kind[32];
 	char volume_id[UUID_TEXT_SIZE];
+	char snapshot_id[UUID_TEXT_SIZE]; /* of create_snapshot, delete_snapshot */
 	char host[ADDRESS_SIZE]; /* backend whose manager carries it out */
 	char request_id[REQUEST_ID_SIZE];
 	char saved_status[64];
@@ -49,19 +50,29 @@ enum admission {
 };
 
 /* A volume that the scheduler has placed is to be made on its host: one transaction that
- * checks the row (status creating, host set) and inserts the operation. */
+ * checks the row (status creating, host set), and what it is made from when it is made from
+ * a snapshot or a volume, and inserts the operation. */
 int store_create_admit(struct db *db, const char *volume_id, const char *request_id,
 	enum admission *out, struct error *err);
 
-/* Delete: one transaction; the row goes, the object becomes garbage of its backend. From
- * status deleting (the API tier wrote it), or from any status that allows deletion when
- * from_api is false (the command line). ERR_INVALID_VOLUME in one sentence otherwise;
- * then nothing was changed. */
-int store_delete_volume(struct db *db, const char *volume_id, const char *request_id,
-	bool from_api, enum admission *out, struct error *err);
+/* It was not admitted: status error and a user message, unless another request's creation
+ * is under way. */
+int store_create_refuse(struct db *db, const char *volume_id, const char *request_id,
+	const struct error *why, struct error *err);
 
-/* Is there unfinished work that forbids others on the volume? ERR_INVALID_VOLUME with the
- * sentence ("volume 'x' is being migrated ..."), 0 when it is free. doing: "be deleted".*/
+/* What somebody wants to do with a volume while others work on it. */
+enum volume_use {
+	VOLUME_ALONE, /* move, grow or remove it: nothing else may run */
+	VOLUME_WRITE, /* its bytes: not while they are copied, but a clone of the storage is
+			 of one moment */
+	VOLUME_READ, /* its bytes: others may read it too */
+};
+/* Is there unfinished work that forbids this use? ERR_INVALID_VOLUME with the sentence
+ * ("volume 'x' cannot be moved: ..."), 0 when it is free. doing: "be deleted". The answer
+ * stays true while the volume's row is locked. */
+int store_volume_free(struct db *db, const struct volume *volume, enum volume_use use,
+	const char *doing, struct error *err);
+/* The same for VOLUME_ALONE. */
 int store_volume_idle(struct db *db, const struct volume *volume, const char *doing,
 	struct error *err);
 
@@ -101,8 +112,19 @@ int store_operation_reason_locked(struct db *db, const struct operation *op,
 int store_operation_note(struct db *db, const struct operation *op, const char *reason,
 	struct error *err);
 
-/* create_volume: queued -> working. */
-int store_create_start(struct db *db, struct operation *op, struct error *err);
+/* Was this request written down before? Part of a transaction that has locked the volume. */
+int store_operation_known(struct db *db, const char *volume_id, const char *kind,
+	const char *request_id, struct error *err);
+/* A request that was not admitted is a failed operation: with its reason, and known when it
+ * comes again. snapshot_id may be NULL. Part of a transaction. */
+int store_operation_refused_locked(struct db *db, const struct volume *volume,
+	const char *kind, const char *snapshot_id, const char *request_id,
+	const struct error *why, struct error *err);
+/* queued -> working. */
+int store_operation_start(struct db *db, struct operation *op, struct error *err);
+/* A volume that is being made shall not be, as it is deleted: its worker finds itself
+ * fenced. Part of a transaction; 1 there was one. */
+int store_create_cancel_locked(struct db *db, const char *volume_id, struct error *err);
 /* create_volume: the volume is there (available), its object at location (may be empty) /
  * could not be made (error). */
 int store_create_done(

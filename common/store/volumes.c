@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/store/messages.h"
+#include "common/store/quotas.h"
+
 /* Columns are read by these names in store_volume_from_row(). */
 #define COLUMNS \
 	"v.id, v._name_id, v.display_name, v.display_description, v.project_id," \
@@ -21,6 +24,10 @@
 	"  and m.key = 'format' and not m.deleted limit 1) as format," \
 	" (select count(*) from public.snapshots s where s.volume_id = v.id" \
 	"  and not s.deleted) as snapshots," \
+	" (select count(*) from public.snapshots s where s.volume_id = v.id" \
+	"  and not s.deleted and (coalesce(s.status, '') not in ('creating', 'error')" \
+	"   or exists (select 1 from drover.object b where b.volume_id = s.id)))" \
+	"  as snapshot_objects," \
 	" (select count(*) from public.volume_attachment a where a.volume_id = v.id" \
 	"  and not a.deleted) as attachments," \
 	" (select count(*) from public.volume_attachment a where a.volume_id = v.id" \
@@ -68,6 +75,7 @@ void store_volume_from_row(const PGresult *rows, int row, struct volume *out)
 	out->use_quota = row_bool(rows, row, "use_quota");
 	out->deleted = row_bool(rows, row, "deleted");
 	out->snapshots = row_int(rows, row, "snapshots");
+	out->snapshot_objects = row_int(rows, row, "snapshot_objects");
 	out->attachments = row_int(rows, row, "attachments");
 	out->connected = row_int(rows, row, "connected");
 	out->exports = row_int(rows, row, "exports");
@@ -121,6 +129,15 @@ int store_volume_require_locked(
 const char *volume_called(const struct volume *volume)
 {
 	return volume->display_name[0] ? volume->display_name : volume->id;
+}
+
+int volume_check_raw(const struct volume *volume, const char *doing, struct error *err)
+{
+	if (!volume->format[0] || strcmp(volume->format, "raw") == 0)
+		return 0;
+	return error_set(err, ERR_INVALID_VOLUME,
+		"volume '%s' cannot %s: its format is '%s', not raw",
+		volume_called(volume), doing, volume->format);
 }
 
 int store_volume_find(
@@ -208,25 +225,6 @@ struct create_failed {
 	const char *id, *request_id, *detail;
 };
 
-static int insert_message(
-	struct db *db, const struct create_failed *what, struct error *err)
-{
-	static const char sql[] =
-		"insert into public.messages (id, project_id, request_id, "
-		"resource_type,"
-		" resource_uuid, event_id, message_level, created_at, deleted, "
-		"expires_at,"
-		" detail_id, action_id)"
-		" select $2, v.project_id, $3, 'VOLUME', v.id,"
-		" 'VOLUME_VOLUME_001_' || $4, 'ERROR', localtimestamp, false,"
-		" localtimestamp + interval '30 days', $4, '001'"
-		" from public.volumes v where v.id = $1 and v.project_id is not null";
-	char id[UUID_TEXT_SIZE];
-
-	uuid_make(id);
-	return db_run(db, sql, err, what->id, id, what->request_id, what->detail);
-}
-
 static int forget_worker(struct db *db, const char *id, struct error *err)
 {
 	static const char sql[] = "delete from public.workers where"
@@ -246,7 +244,12 @@ static int create_failed_body(struct db *db, void *arg, struct error *err)
 
 	if (changed < 0)
 		return -1;
-	if (changed > 0 && what->detail && insert_message(db, what, err) < 0)
+	if (changed > 0 && what->detail &&
+		store_message_volume(db, what->id, what->request_id,
+			strcmp(what->detail, MESSAGE_CREATE_FAILED) == 0
+				? MESSAGE_CREATE
+				: MESSAGE_SCHEDULE,
+			what->detail, err) < 0)
 		return -1;
 	return forget_worker(db, what->id, err) < 0 ? -1 : changed;
 }
@@ -265,20 +268,6 @@ struct put_back {
 	const char *id, *status_now;
 	const char *const *reservations;
 };
-
-/* As Cinder's quota roll-back: only positive deltas were added to "reserved". */
-static int roll_back_reservation(struct db *db, const char *uuid, struct error *err)
-{
-	static const char sql[] =
-		"with gone as (update public.reservations set deleted = true,"
-		"  deleted_at = localtimestamp, updated_at = updated_at"
-		"  where uuid = $1 and not deleted returning usage_id, delta)"
-		" update public.quota_usages u set reserved = greatest(0, reserved -"
-		"  gone.delta), updated_at = localtimestamp from gone"
-		" where u.id = gone.usage_id and gone.delta > 0";
-
-	return db_run(db, sql, err, uuid);
-}
 
 static int put_back_body(struct db *db, void *arg, struct error *err)
 {
@@ -299,9 +288,8 @@ static int put_back_body(struct db *db, void *arg, struct error *err)
 
 	if (changed < 0)
 		return -1;
-	for (unsigned i = 0; what->reservations && what->reservations[i]; i++)
-		if (roll_back_reservation(db, what->reservations[i], err) < 0)
-			return -1;
+	if (store_quota_roll_back_all(db, what->reservations, err) < 0)
+		return -1;
 	return forget_worker(db, what->id, err) < 0 ? -1 : changed;
 }
 
@@ -369,20 +357,6 @@ int store_volume_set_location_locked(
 	return 0;
 }
 
-static int give_quota_back(
-	struct db *db, const struct volume *volume, struct error *err)
-{
-	static const char sql[] =
-		"update public.quota_usages set updated_at = localtimestamp,"
-		" in_use = greatest(0, in_use - case"
-		"  when resource like 'gigabytes%' then $2::int else 1 end)"
-		" where project_id = $1 and not deleted and resource in"
-		" ('volumes', 'gigabytes', 'volumes_' || $3, 'gigabytes_' || $3)";
-
-	return db_run(db, sql, err, volume->project_id, NUM(volume->size_gib),
-		volume->volume_type);
-}
-
 int store_volume_delete_locked(
 	struct db *db, const struct volume *volume, struct error *err)
 {
@@ -407,7 +381,9 @@ int store_volume_delete_locked(
 	for (unsigned i = 0; i < ARRAY_SIZE(statements); i++)
 		if (db_run(db, statements[i], err, volume->id) < 0)
 			return error_context(err, "delete volume '%s'", volume->id);
-	if (volume->use_quota && give_quota_back(db, volume, err) < 0)
+	if (volume->use_quota &&
+		store_quota_give_back(db, volume->project_id, "volumes",
+			volume->volume_type, 1, volume->size_gib, err) < 0)
 		return -1;
 	return forget_worker(db, volume->id, err) < 0 ? -1 : 0;
 }

@@ -38,6 +38,7 @@ struct volume {
 	int64_t size_gib;
 	bool bootable, multiattach, encrypted, use_quota, deleted;
 	int64_t snapshots; /* not deleted ones */
+	int64_t snapshot_objects; /* those that the backend has, or may have */
 	int64_t attachments; /* not deleted ones */
 	int64_t connected; /* those of them that are more than a reservation */
 	int64_t exports; /* served to somebody, or about to be */
@@ -56,6 +57,9 @@ int store_volume_require_locked(
 	struct db *db, const char *id, struct volume *out, struct error *err);
 /* What people call it: its display name, or its id. Borrowed from the volume. */
 const char *volume_called(const struct volume *volume);
+/* ERR_INVALID_VOLUME when its file has a format of its own (qcow2), whose bytes are not the
+ * volume's. doing: "be migrated". */
+int volume_check_raw(const struct volume *volume, const char *doing, struct error *err);
 /* By id or display name. ERR_VOLUME_NOT_FOUND, ERR_AMBIGUOUS. */
 int store_volume_find(
 	struct db *db, const char *id_or_name, struct volume *out, struct error *err);
@@ -80,7 +84,7 @@ int store_volume_create(struct db *db, struct volume_create *create, struct erro
 int store_volume_place(struct db *db, const char *id, const char *host,
 	const char *availability_zone, struct error *err);
 /* No place for it, or it could not be made: status error, workers row gone, and a user
- * message (detail: Cinder's, "003" no valid backend; NULL: none). */
+ * message (detail: MESSAGE_NO_BACKEND or MESSAGE_CREATE_FAILED; NULL: none). */
 int store_volume_create_failed(struct db *db, const char *id, const char *request_id,
 	const char *detail, struct error *err);
 

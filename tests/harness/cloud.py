@@ -414,6 +414,13 @@ class Cloud:
         for row in volumes:
             want.setdefault(self.directory(self.backend_of(row["host"])), set()).add(
                 f"volume-{row['name_id']}")
+        for row in self.sql("select s.id, v.host from snapshots s join volumes v"
+                            " on v.id = s.volume_id where not s.deleted"
+                            " and s.status not in ('error', 'creating')"
+                            " and exists (select 1 from drover.object o"
+                            "  where o.volume_id = s.id)"):
+            want.setdefault(self.backend_of(row["host"]), set()).add(
+                f"snapshot-{row['id']}")
         for backend in self.backends:
             have = set(os.listdir(self.directory(backend)))
             have -= {"lost+found", ".drover-backend", ".cinderSecureEnvIndicator"}

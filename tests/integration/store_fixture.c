@@ -113,6 +113,10 @@ char *sql_everything(struct store *s)
 		" select 'r' || r::text from public.reservations r union all"
 		" select 'o' || o::text from drover.operation o union all"
 		" select 'm' || m::text from drover.migration m union all"
+		" select 's' || s::text from drover.source s union all"
+		" select 'h' || h::text from drover.growth h union all"
+		" select 'p' || p::text from public.snapshots p union all"
+		" select 'u' || u::text from public.messages u union all"
 		" select 't' || t::text from drover.transition t union all"
 		" select 'b' || b::text from drover.object b union all"
 		" select 'g' || g::text from drover.garbage g union all"
@@ -162,9 +166,9 @@ int store_reset(void **state)
 {
 	static const char *const tables[] = { "drover.export", "drover.garbage",
 		"drover.object", "drover.transition", "drover.migration",
-		"drover.operation", "drover.manager", "public.messages",
-		"public.reservations", "public.quota_usages", "public.transfers",
-		"public.volume_glance_metadata", "public.snapshots",
+		"drover.source", "drover.growth", "drover.operation", "drover.manager",
+		"public.messages", "public.reservations", "public.quota_usages",
+		"public.transfers", "public.volume_glance_metadata", "public.snapshots",
 		"public.volume_attachment", "public.volume_admin_metadata",
 		"public.volume_metadata", "public.volumes", "public.groups",
 		"public.consistencygroups", "public.volume_type_extra_specs" };

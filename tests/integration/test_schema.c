@@ -21,7 +21,8 @@ static void an_empty_database_gets_everything(void **state)
 	assert_state(f, SCHEMA_EMPTY);
 	assert_begins(sync_says(f),
 		"made 36 tables of the Block Storage schema\n"
-		"applied 0002-drover\n");
+		"applied 0002-drover\n"
+		"applied 0003-life\n");
 	assert_state(f, SCHEMA_DROVER);
 	assert_int_equal(schema_check(f->db, &err), 0);
 	assert_query(f->db, public_tables, "36");
@@ -56,7 +57,8 @@ static void a_cinder_database_gets_only_our_schema(void **state)
 	AUTO(free) char *before = query_text(f->db, public_fingerprint);
 	assert_begins(sync_says(f),
 		"left Cinder's 36 tables as they are\n"
-		"applied 0002-drover\n");
+		"applied 0002-drover\n"
+		"applied 0003-life\n");
 	assert_query(f->db, public_fingerprint, before);
 	AUTO(free) char *names = query_text(f->db, applied);
 	assert_begins(names, "0002-drover");

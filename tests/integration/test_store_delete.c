@@ -2,6 +2,8 @@
 /* Deleting a volume: what goes with it, and what forbids it. */
 #include "tests/integration/store_fixture.h"
 
+#include "common/store/deletes.h"
+
 static int remove_volume(struct store *s, const char *request_id, bool from_api)
 {
 	enum admission admission;

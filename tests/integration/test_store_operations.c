@@ -53,7 +53,7 @@ static void a_creation_is_admitted_once(void **state)
 	assert_string_equal(op.volume_id, s->volume);
 	assert_string_equal(op.host, SOURCE_BACKEND);
 	assert_string_equal(op.request_id, "r1");
-	assert_string_equal(op.saved_status, "available");
+	assert_string_equal(op.saved_status, "creating");
 	assert_string_equal(op.reason, "");
 	assert_int_equal(op.phase, PHASE_QUEUED);
 	assert_int_equal(op.epoch, 0);
@@ -84,9 +84,9 @@ static void a_created_volume_is_available(void **state)
 	struct operation op, stale;
 
 	begin_create(s, &op);
-	ok(s, store_create_start(s->db, &op, &s->err));
+	ok(s, store_operation_start(s->db, &op, &s->err));
 	assert_int_equal(op.phase, PHASE_WORKING);
-	ok(s, store_create_start(s->db, &op, &s->err));
+	ok(s, store_operation_start(s->db, &op, &s->err));
 	assert_volume(s, s->volume, "creating|-|" SOURCE);
 	ok(s, db_listen(s->second, DONE_CHANNEL, &s->err));
 	stale = op;
@@ -116,7 +116,7 @@ static void a_created_volume_says_where_it_is(void **state)
 	struct operation op;
 
 	begin_create(s, &op);
-	ok(s, store_create_start(s->db, &op, &s->err));
+	ok(s, store_operation_start(s->db, &op, &s->err));
 	ok(s, store_create_done(s->db, &op, "127.0.0.1:/export1", &s->err));
 	assert_sql(s, "available|127.0.0.1:/export1|format=raw",
 		"select concat_ws('|', v.status, v.provider_location, m.key || '=' ||"
@@ -137,7 +137,7 @@ static void a_failed_creation_says_why(void **state)
 		store_create_reason(s->db, s->volume, reason, sizeof(reason), &s->err),
 		0);
 	begin_create(s, &op);
-	ok(s, store_create_start(s->db, &op, &s->err));
+	ok(s, store_operation_start(s->db, &op, &s->err));
 	ok(s,
 		store_object_plan(
 			s->db, NULL, SOURCE_BACKEND, "volume-s", s->volume, &s->err));
@@ -243,7 +243,7 @@ static void a_claim_raises_the_epoch(void **state)
 	assert_int_equal(
 		store_operation_claim(s->db, op.id, OWNER, &second, &s->err), 1);
 	assert_int_equal(epoch_number(second.epoch), 2);
-	assert_fails(s, store_create_start(s->db, &op, &s->err), ERR_FENCED,
+	assert_fails(s, store_operation_start(s->db, &op, &s->err), ERR_FENCED,
 		"operation '%s' was taken over (claim 2, ours is 1)", op.id);
 	assert_fails(s, store_create_done(s->db, &op, "", &s->err), ERR_FENCED, NULL);
 	assert_fails(
@@ -256,7 +256,7 @@ static void a_claim_raises_the_epoch(void **state)
 	sql(s, "update drover.operation set not_before = now() + interval '1 h'");
 	assert_int_equal(store_operation_claim(s->db, op.id, OWNER, &late, &s->err), 0);
 	sql(s, "update drover.operation set not_before = now()");
-	ok(s, store_create_start(s->db, &second, &s->err));
+	ok(s, store_operation_start(s->db, &second, &s->err));
 	ok(s, store_create_done(s->db, &second, "", &s->err));
 	assert_int_equal(store_operation_claim(s->db, op.id, OWNER, &late, &s->err), 0);
 	assert_int_equal(store_operation_claim(s->db, OWNER, OWNER, &late, &s->err), 0);
@@ -279,7 +279,7 @@ static void deaths_are_counted_and_waited_after(void **state)
 	/* The old one's death is no news. */
 	assert_int_equal(store_operation_delay(s->db, &op, 3600, &s->err), 0);
 	/* A step counts as getting on. */
-	ok(s, store_create_start(s->db, &late, &s->err));
+	ok(s, store_operation_start(s->db, &late, &s->err));
 	assert_sql(s, "0", "select attempts from drover.operation");
 }
 
@@ -453,7 +453,7 @@ static void unfinished_work_keeps_a_volume_busy(void **state)
 static int delete_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
-		"select *, name as volume_type, false as encrypted, 0 as snapshots,"
+		"select *, name as volume_type, false as encrypted, 0 as snapshots, 0 as snapshot_objects,"
 		" 0 as attachments, 0 as connected, 0 as exports, '' as format,"
 		" '' as created_text from (select v.*, 'fast' as name"
 		" from public.volumes v where v.id = $1) row";

@@ -76,8 +76,18 @@ def peer(cloud):
 
 
 @pytest.fixture
-def mounted(tmp_path_factory):
+def mounted():
     """Mount a new file system of so many MiB; skips where that is not allowed."""
+    yield from _mounts()
+
+
+@pytest.fixture(scope="module")
+def module_mounted():
+    """The same for all tests of a module."""
+    yield from _mounts()
+
+
+def _mounts():
     points = []
 
     def mount(kind, size_mib, options=()):

@@ -14,10 +14,16 @@ POINTS = fault_points(SRCDIR)
 ELSEWHERE = {
     "create.made": "test_crashes_of_create_and_delete",
     "export.opened": "test_exports.py",
+    "extend.grown": "test_life.py",
+    "file.grow.sized": "test_life.py",
     "file.open.synced": "tests/unit/test_file_driver.c",
     "file.open.renamed": "tests/unit/test_file_driver.c",
+    "fill.cloned": "test_life.py",
+    "fill.copying": "test_life.py",
+    "fill.made": "test_life.py",
     "migrate.roll_back": "test_a_crash_in_the_roll_back",
     "read_back.reading": "test_hosts.py",
+    "snapshot.made": "test_life.py",
 }
 
 

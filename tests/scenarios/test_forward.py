@@ -187,14 +187,16 @@ def test_a_late_refusal_reaches_its_caller(hosts, peer, moved):
                                    "attachment_id": str(uuid.uuid4())}),
             ("attachment_delete", {"vref": peer.volume_object(moved),
                                    "attachment_id": str(uuid.uuid4())}),
-            ("copy_volume_to_image", {"volume_id": moved, "image_meta": {}}),
-            ("create_snapshot", {"snapshot": {
-                "versioned_object.name": "Snapshot", "versioned_object.version": "1.6",
-                "versioned_object.namespace": "cinder",
-                "versioned_object.data": {"id": str(uuid.uuid4()), "volume_id": moved}}})):
+            ("copy_volume_to_image", {"volume_id": moved, "image_meta": {}})):
         with pytest.raises(cinder.exception.NotSupportedOperation):
             peer.volume(OLD, version="3.9").call(peer.context(), method, **args)
         assert sent_on(hosts, moved, method) == 1
+    with pytest.raises(cinder.exception.SnapshotNotFound):
+        peer.volume(OLD).call(peer.context(), "create_snapshot", snapshot={
+            "versioned_object.name": "Snapshot", "versioned_object.version": "1.6",
+            "versioned_object.namespace": "cinder",
+            "versioned_object.data": {"id": str(uuid.uuid4()), "volume_id": moved}})
+    assert sent_on(hosts, moved, "create_snapshot") == 1
     assert peer.volume(OLD).call(peer.context(), "remove_export", volume_id=moved) is None
     assert sent_on(hosts, moved, "remove_export") == 1
     # The new volume's owner is asked, wherever the old one is.
@@ -230,7 +232,7 @@ def test_a_late_change_is_put_back(hosts, peer, moved, method, forged):
     hosts.sql("update volumes set status = %s, previous_status = 'available'"
               " where id = %s", status, moved)
     reservation = reserve(hosts)
-    args = {"extend_volume": {"new_size": 2},
+    args = {"extend_volume": {"new_size": 1},
             "retype": {"new_type_id": str(uuid.uuid4()), "migration_policy": "never",
                        "host": {"host": NEW, "cluster_name": None, "capabilities": {}},
                        "old_reservations": None}}[method]

@@ -125,6 +125,13 @@ static void object_names_follow_the_template(void **state)
 	assert_int_equal(
 		backend_object_name(&settings, "1f", name, sizeof(name), &f->err), 0);
 	assert_string_equal(name, "a-1f-z");
+	settings.snapshot_name_template = (char *)"snap-%s";
+	assert_int_equal(
+		backend_snapshot_name(&settings, "1f", name, sizeof(name), &f->err), 0);
+	assert_string_equal(name, "snap-1f");
+	assert_int_equal(
+		backend_snapshot_name(&settings, "../1f", name, sizeof(name), &f->err),
+		-1);
 	for (size_t i = 0; i < ARRAY_SIZE(bad_ids); i++) {
 		assert_int_equal(backend_object_name(&settings, bad_ids[i], name,
 					 sizeof(name), &f->err),

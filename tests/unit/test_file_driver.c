@@ -445,6 +445,61 @@ static void too_large_a_file_is_an_error_and_leaves_nothing(void **state)
 	assert_false(is_there(f, ".drover-new-v"));
 }
 
+static void grows_durably_and_never_shrinks(void **state)
+{
+	struct fixture *f = *state;
+	struct object_id id, found;
+	struct stat st;
+	uint64_t size;
+
+	assert_int_equal(create(f, "v", &id), 0);
+	flushes.count = 0;
+	assert_int_equal(driver->grow(f->state, "v", &id, 3 * MIB, &f->err), 0);
+	assert_true(flush_of(path_of(f, "v")) < flushes.count);
+	assert_int_equal(stat(path_of(f, "v"), &st), 0);
+	assert_int_equal(st.st_size, 3 * MIB);
+	/* Again, as after a crash: durable once more, and of the same size. */
+	flushes.count = 0;
+	assert_int_equal(driver->grow(f->state, "v", &id, 2 * MIB, &f->err), 0);
+	assert_true(flush_of(path_of(f, "v")) < flushes.count);
+	assert_int_equal(stat(path_of(f, "v"), &st), 0);
+	assert_int_equal(st.st_size, 3 * MIB);
+	/* It is the same object, and another one of that name is not touched. */
+	assert_int_equal(unlink(path_of(f, "v")), 0);
+	assert_int_equal(driver->grow(f->state, "v", &id, 4 * MIB, &f->err), -1);
+	assert_error(f, ERR_NOT_FOUND, "");
+	assert_int_equal(create(f, "v", &found), 0);
+	assert_int_equal(driver->grow(f->state, "v", &id, 4 * MIB, &f->err), -1);
+	assert_error(f, ERR_NOT_FOUND, "");
+	assert_int_equal(stat(path_of(f, "v"), &st), 0);
+	size = (uint64_t)st.st_size;
+	assert_int_equal(size, MIB);
+}
+
+/* Of a source that is smaller: what is above it stays zeroes. */
+static void clone_into_a_larger_one(struct fixture *f)
+{
+	struct object_id id;
+	struct endpoint from, to;
+	char got[4] = "";
+
+	assert_int_equal(create(f, "small", &id), 0);
+	AUTO(fd) int fd = open(path_of(f, "small"), O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "data", 4, MIB - 4), 4);
+	assert_int_equal(driver->endpoint(f->state, "small", &id, &from, &f->err), 0);
+	assert_int_equal(create(f, "large", &id), 0);
+	assert_int_equal(driver->grow(f->state, "large", &id, 2 * MIB, &f->err), 0);
+	assert_int_equal(driver->endpoint(f->state, "large", &id, &to, &f->err), 0);
+	assert_int_equal(driver->clone(f->state, &from, &to, &f->err), 1);
+	AUTO(fd) int made = open(path_of(f, "large"), O_RDONLY | O_CLOEXEC);
+	assert_int_equal(lseek(made, 0, SEEK_END), 2 * MIB);
+	assert_int_equal(pread(made, got, 4, MIB - 4), 4);
+	assert_memory_equal(got, "data", 4);
+	assert_int_equal(lseek(made, MIB, SEEK_DATA), -1);
+	/* Never the other way round. */
+	assert_int_equal(driver->clone(f->state, &to, &from, &f->err), 0);
+}
+
 static void clone_if(struct fixture *f, int expected)
 {
 	struct object_id from_id, to_id;
@@ -483,6 +538,7 @@ static void clones_where_the_file_system_can(void **state)
 	snprintf(f->directory, sizeof(f->directory), "%.200s", xfs.path);
 	assert_int_equal(driver->open(&f->settings, &f->state, &f->err), 0);
 	clone_if(f, 1);
+	clone_into_a_larger_one(f);
 	driver->close(f->state);
 	f->state = NULL;
 	scratch_remove(&xfs);
@@ -951,6 +1007,7 @@ int main(void)
 		TEST(unusable_directories_are_refused),
 		TEST(a_read_only_directory_is_refused),
 		TEST(too_large_a_file_is_an_error_and_leaves_nothing),
+		TEST(grows_durably_and_never_shrinks),
 		TEST(clones_where_the_file_system_can),
 		TEST(says_no_where_it_cannot_clone),
 		TEST(without_a_state_path_there_is_no_marker),

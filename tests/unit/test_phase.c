@@ -11,7 +11,8 @@
 #include "common/auto.h"
 #include "common/phase.h"
 
-static const char *const kinds[] = { "create_volume", "migrate_volume" };
+static const char *const kinds[] = { "create_volume", "create_snapshot",
+	"extend_volume", "migrate_volume" };
 
 static void names_lead_back_to_their_phase(void **state)
 {
@@ -81,7 +82,11 @@ static void every_phase_that_is_reached_ends(void **state)
 	(void)state;
 	assert_int_equal(reachable("create_volume"),
 		1u << PHASE_QUEUED | 1u << PHASE_WORKING | 1u << PHASE_DONE |
+			1u << PHASE_FAILED | 1u << PHASE_CANCELLED);
+	assert_int_equal(reachable("extend_volume"),
+		1u << PHASE_QUEUED | 1u << PHASE_WORKING | 1u << PHASE_DONE |
 			1u << PHASE_FAILED);
+	assert_int_equal(reachable("create_snapshot"), reachable("extend_volume"));
 	assert_int_equal(reachable("migrate_volume"),
 		((1u << PHASE_COUNT) - 1) & ~(1u << PHASE_WORKING));
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)

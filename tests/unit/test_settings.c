@@ -90,6 +90,8 @@ static void a_short_file_gets_the_defaults(void **state)
 	assert_string_equal(s->storage_availability_zone, "nova");
 	assert_null(s->default_availability_zone);
 	assert_string_equal(s->volume_name_template, "volume-%s");
+	assert_string_equal(s->snapshot_name_template, "snapshot-%s");
+	assert_false(s->no_snapshot_gb_quota);
 	assert_string_equal(s->state_path, "/var/lib/drover");
 	assert_true(s->service_down_time > 59 && s->service_down_time < 61);
 	assert_int_equal(s->max_operations, 8);
@@ -225,6 +227,9 @@ static void a_wrong_setting_is_one_sentence(void **state)
 			" backend" },
 		{ "[DEFAULT]\nvolume_name_template = volume\n" DATABASE,
 			"F:2: option 'volume_name_template': 'volume' must hold '%s' exactly"
+			" once" },
+		{ "[DEFAULT]\nsnapshot_name_template = s\n" DATABASE,
+			"F:2: option 'snapshot_name_template': 's' must hold '%s' exactly"
 			" once" },
 		{ "[DEFAULT]\nvolume_name_template = %s%s\n" DATABASE,
 			"F:2: option 'volume_name_template': '%s%s' must hold '%s' exactly"

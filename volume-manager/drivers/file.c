@@ -496,7 +496,7 @@ static int file_clone(void *state, const struct endpoint *source,
 	if (open_file(source, O_RDONLY, &from, &from_st, err) < 0 ||
 		open_file(target, O_RDWR, &to, &to_st, err) < 0)
 		return -1;
-	if (from_st.st_dev != to_st.st_dev || from_st.st_size != to_st.st_size)
+	if (from_st.st_dev != to_st.st_dev || from_st.st_size > to_st.st_size)
 		return 0;
 	if (ioctl(to, FICLONE, from) < 0)
 		return cannot_clone(errno)
@@ -507,6 +507,32 @@ static int file_clone(void *state, const struct endpoint *source,
 		return error_set_errno(
 			err, ERR_BACKEND, "cannot flush '%s'", target->path);
 	return 1;
+}
+
+static int file_grow(void *state, const char *name, const struct object_id *id,
+	uint64_t size, struct error *err)
+{
+	const struct directory *directory = state;
+	AUTO(fd) int fd = -1;
+	struct stat st;
+
+	if (require(directory, name, id, err) < 0)
+		return -1;
+	fd = openat(directory->fd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return name_error(directory, "open", name, err);
+	if ((uint64_t)st.st_size < size && ftruncate(fd, (off_t)size) < 0)
+		return name_error(directory, "extend", name, err);
+	/* What is reserved for a thick one is a promise where the storage can make it. */
+	if (directory->thick && fallocate(fd, 0, 0, (off_t)size) < 0 &&
+		errno != EOPNOTSUPP)
+		return name_error(directory, "reserve the space of", name, err);
+	if (fault_point("file.grow.sized", err) < 0)
+		return -1;
+	/* A killed attempt may have sized it: durable is what matters. */
+	if (fsync(fd) < 0)
+		return name_error(directory, "flush", name, err);
+	return 0;
 }
 
 const struct backend_driver file_driver = {
@@ -521,4 +547,5 @@ const struct backend_driver file_driver = {
 	.endpoint = file_endpoint,
 	.forget = file_forget,
 	.clone = file_clone,
+	.grow = file_grow,
 };

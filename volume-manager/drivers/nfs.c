@@ -372,6 +372,18 @@ static int nfs_clone(void *state, const struct endpoint *source,
 	return file_driver.clone(state, source, target, err);
 }
 
+static int nfs_grow(void *state, const char *name, const struct object_id *id,
+	uint64_t size, struct error *err)
+{
+	struct object_id part;
+	struct place *place;
+
+	if (place_of(state, id, &place, &part, err) < 0 ||
+		place_check_newest(place, name, err) < 0)
+		return -1;
+	return file_driver.grow(place->files, name, &part, size, err);
+}
+
 const struct backend_driver nfs_driver = {
 	.name = "nfs",
 	.open = nfs_open,
@@ -386,4 +398,5 @@ const struct backend_driver nfs_driver = {
 	.location = nfs_location,
 	.look_in = nfs_look_in,
 	.clone = nfs_clone,
+	.grow = nfs_grow,
 };
