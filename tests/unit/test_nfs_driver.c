@@ -243,6 +243,14 @@ static void bind_share(const struct fixture *f, const char *share)
 	assert_int_equal(mount(from, to, NULL, MS_BIND, NULL), 0);
 }
 
+static uint64_t size_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return (uint64_t)st.st_size;
+}
+
 static mode_t mode_of(const char *path)
 {
 	struct stat st;
@@ -530,6 +538,8 @@ static void thick_volumes_have_their_blocks(void **state)
 	assert_int_equal(stat(exported(f, ONE, "thick"), &st), 0);
 	assert_int_equal(st.st_size, MIB);
 	assert_true((uint64_t)st.st_blocks * 512 >= MIB);
+	assert_int_equal(driver->grow(f->state, "thick", &id, 2 * MIB, &f->err), 0);
+	assert_int_equal(size_of(exported(f, ONE, "thick")), 2 * MIB);
 	assert_int_equal(driver->stats(f->state, &stats, &f->err), 0);
 	assert_false(stats.thin);
 }
@@ -555,6 +565,9 @@ static void qcow2_is_refused(void **state)
 	assert_int_equal(
 		driver->endpoint(f->state, "volume-1", &id, &end, &f->err), -1);
 	assert_error(f, ERR_INVALID_VOLUME, "volume-1.5af2");
+	assert_int_equal(driver->grow(f->state, "volume-1", &id, 2 * MIB, &f->err), -1);
+	assert_error(f, ERR_INVALID_VOLUME, "volume-1.5af2");
+	assert_int_equal(size_of(exported(f, ONE, "volume-1")), MIB);
 	write_file(exported(f, ONE, "volume-1.info"), "{\"active\": 7", 0644);
 	assert_int_equal(
 		driver->endpoint(f->state, "volume-1", &id, &end, &f->err), -1);
