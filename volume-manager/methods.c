@@ -370,7 +370,7 @@ const struct rpc_method manager_methods[] = {
 	{ "manage_existing_snapshot", methods_refuse_manage_snapshot },
 	{ "get_manageable_volumes", NULL },
 	{ "get_manageable_snapshots", NULL },
-	{ "get_backup_device", NULL },
+	{ "get_backup_device", methods_refuse_backup_device },
 	{ "freeze_host", methods_freeze_host },
 	{ "thaw_host", methods_thaw_host },
 	{ "failover", methods_refuse_failover },

@@ -79,6 +79,7 @@ METHOD(methods_delete_volume);
 METHOD(methods_extend_volume);
 METHOD(methods_extend_completion);
 METHOD(methods_secure_file_operations);
+METHOD(methods_refuse_backup_device);
 METHOD(methods_create_snapshot);
 METHOD(methods_delete_snapshot);
 #undef METHOD

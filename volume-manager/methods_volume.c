@@ -8,6 +8,7 @@
 #include "common/store/growth.h"
 #include "common/store/messages.h"
 #include "common/store/operations.h"
+#include "common/store/refusals.h"
 #include "volume-manager/manager.h"
 #include "volume-manager/methods.h"
 
@@ -181,4 +182,26 @@ int methods_secure_file_operations(void *arg, const struct rpc_request *request,
 		return moved;
 	*result = json_object_new_boolean(false);
 	return RPC_DONE;
+}
+
+/* Backups are not served; a cinder-backup that does not wait for the answer learns it from
+ * its row. */
+int methods_refuse_backup_device(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err)
+{
+	struct manager *manager = methods_manager(arg);
+	struct json_object *backup, *data;
+	struct error why;
+	const char *id;
+
+	if (json_get_object(request->args, "backup", &backup, err) < 0 ||
+		json_get_object(backup, "versioned_object.data", &data, err) < 0 ||
+		json_get_string(data, "id", &id, err) < 0)
+		return error_context(err, "argument 'backup'");
+	error_set(&why, ERR_NOT_SUPPORTED,
+		"backups of volumes are not supported by this service");
+	if (store_refuse_backup(manager->db, id, why.text, err) < 0)
+		return -1;
+	*err = why;
+	return -1;
 }

@@ -427,6 +427,20 @@ def test_bad_requests(life):
     assert life.peer.volume(version="3.0").call(
         life.peer.context(), "secure_file_operations_enabled",
         volume=life.peer.volume_object(volume)) is False
+    # A backup's row tells who does not wait for the answer.
+    backup = str(uuid.uuid4())
+    cloud.sql("insert into backups (id, volume_id, status, deleted) values"
+              " (%s, %s, 'creating', false)", backup, volume)
+    cloud.sql("update volumes set status = 'backing-up', previous_status = 'available'"
+              " where id = %s", volume)
+    with pytest.raises(cinder.NotSupportedOperation):
+        call(life, "get_backup_device", backup={
+            "versioned_object.name": "Backup", "versioned_object.namespace": "cinder",
+            "versioned_object.version": "1.7", "versioned_object.data": {"id": backup}},
+            want_objects=True)
+    row = cloud.sql1("select status, fail_reason from backups where id = %s", backup)
+    assert row["status"] == "error" and "not supported" in row["fail_reason"]
+    life.wait_volume(volume)
     life.delete(volume, cascade=True)
     life.gone(volume)
     life.check_quota()
