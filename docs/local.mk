@@ -7,5 +7,5 @@ dist_man_MANS += \
 	docs/drover-scheduler.8 \
 	docs/drover-volume-manager.8
 dist_doc_DATA = docs/architecture.md docs/drover.conf.sample
-EXTRA_DIST += docs/states.md docs/performance.md docs/reliability.md \
-	docs/from-cinder.md
+EXTRA_DIST += docs/compatibility.md docs/states.md docs/performance.md \
+	docs/reliability.md docs/from-cinder.md

@@ -5,12 +5,26 @@ print-integration:
 .PHONY: print-integration
 
 EXTRA_DIST += \
+	tests/cinder/compact.py \
+	tests/cinder/conftest.py \
+	tests/cinder/differences.json \
+	tests/cinder/replay.py \
+	tests/cinder/shape.py \
+	tests/cinder/test_compatibility.py \
+	tests/cinder/test_migrate.py \
+	tests/cinder/test_replay.py \
+	tests/cinder/test_service.py \
+	tests/data/cinder \
+	tests/harness/cinder_api.py \
+	tests/harness/cinder_cloud.py \
+	tests/harness/cinder_commands.py \
 	tests/harness/cloud.py \
 	tests/harness/demo.py \
 	tests/harness/faulty_disk.py \
 	tests/harness/hosts.py \
 	tests/harness/life.py \
 	tests/harness/network.py \
+	tests/harness/nova.py \
 	tests/harness/packages.sh \
 	tests/harness/nbd_load.py \
 	tests/harness/nfs_cloud.py \
@@ -42,7 +56,6 @@ EXTRA_DIST += \
 	tests/scenarios/test_refusals.py \
 	tests/scenarios/test_service.py \
 	tests/scenarios/test_standby.py \
-	tests/scenarios/test_life.py \
 	tests/scenarios/test_wire.py \
 	tests/data/wire/README.md \
 	tests/data/wire/scheduler-create_volume.json \

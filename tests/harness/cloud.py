@@ -320,6 +320,10 @@ class Cloud:
     def backend_of(self, host):
         return host.split("@")[1].split("#")[0]
 
+    def object_pattern(self, backend):
+        """What hosts of rows of drover.object are like that belong to the backend."""
+        return f"%@{backend}"
+
     def path(self, volume):
         """The file that holds the volume's bytes."""
         row = self.volume(volume)
@@ -425,7 +429,8 @@ class Cloud:
             have = set(os.listdir(self.directory(backend)))
             have -= {"lost+found", ".drover-backend", ".cinderSecureEnvIndicator"}
             rows = {r["name"] for r in self.sql(
-                "select name from drover.object where host like %s", f"%@{backend}")}
+                "select name from drover.object where host like %s",
+                self.object_pattern(backend))}
             wanted = want.get(self.directory(backend), set())
             for name in have ^ wanted:
                 left.append(f"{'file' if name in have else 'no file'} {backend}/{name}")
