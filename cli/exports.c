@@ -6,6 +6,7 @@
 
 #include "cli/fields.h"
 #include "cli/table.h"
+#include "common/store/connect.h"
 #include "common/store/exports.h"
 #include "common/store/operations.h"
 #include "common/store/services.h"
@@ -71,7 +72,7 @@ static int wait_open(
 
 /* Connecting twice is connecting once: 1 and the id of what is there for peer already. */
 static int find_connected(struct cli *cli, const char *volume_id, const char *peer,
-	char id[UUID_TEXT_SIZE], struct error *err)
+	bool read_only, char id[UUID_TEXT_SIZE], struct error *err)
 {
 	AUTO(free) struct export *list = NULL;
 	int count = store_export_list(cli->db, NULL, &list, err);
@@ -83,7 +84,7 @@ static int find_connected(struct cli *cli, const char *volume_id, const char *pe
 			strcmp(export->kind, "attachment") == 0 &&
 			strcmp(export->peer, peer) == 0 &&
 			strcmp(export->state, "closing") != 0 &&
-			export->read_only == cli_has(cli, OPT_READ_ONLY)) {
+			export->read_only == read_only) {
 			memcpy(id, export->id, UUID_TEXT_SIZE);
 			return 1;
 		}
@@ -113,14 +114,25 @@ static int check_manager(
 static int find_or_want(struct cli *cli, const struct volume *volume, const char *peer,
 	char id[UUID_TEXT_SIZE], struct error *err)
 {
-	int found = find_connected(cli, volume->id, peer, id, err);
+	bool wanted = cli_has(cli, OPT_READ_ONLY), read_only;
+	struct connection_facts facts;
+	int found;
 
+	if (store_connection_facts(cli->db, volume->id, &facts, err) < 0)
+		return -1;
+	read_only = wanted || facts.read_only;
+	connection_facts_clear(&facts);
+	if (read_only && !wanted)
+		fprintf(stderr,
+			"drover: volume '%s' is read-only, and so is what is "
+			"connected\n",
+			volume_label(volume));
+	found = find_connected(cli, volume->id, peer, read_only, id, err);
 	if (found != 0)
 		return found < 0 ? -1 : 0;
 	if (check_manager(cli, volume, err) < 0)
 		return -1;
-	return store_export_connect(
-		cli->db, volume->id, peer, cli_has(cli, OPT_READ_ONLY), id, err);
+	return store_export_connect(cli->db, volume->id, peer, &read_only, id, err);
 }
 
 int verb_connect(struct cli *cli, struct error *err)

@@ -6,6 +6,7 @@
 
 #include "cli/fields.h"
 #include "cli/table.h"
+#include "common/store/attachments.h"
 #include "common/store/details.h"
 
 static int attachments_json(struct cli *cli, const char *volume_id,

@@ -43,6 +43,9 @@ static const char *const code_names[ERR_CODE_COUNT] = {
 	[ERR_CANCELLED] = "cancelled",
 	[ERR_FENCED] = "fenced",
 	[ERR_LOST] = "connection_lost",
+	[ERR_ATTACHMENT_NOT_FOUND] = "attachment_not_found",
+	[ERR_ATTACH_MODE] = "invalid_attach_mode",
+	[ERR_INVALID_UUID] = "invalid_uuid",
 };
 
 const char *error_code_name(enum error_code code)

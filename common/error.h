@@ -50,6 +50,9 @@ enum error_code {
 	ERR_CANCELLED, /* an operator asked for it */
 	ERR_FENCED, /* another worker has taken over */
 	ERR_LOST, /* the connection to a server ended, or could not be made; try again */
+	ERR_ATTACHMENT_NOT_FOUND,
+	ERR_ATTACH_MODE, /* to be attached for writing, but it is read-only */
+	ERR_INVALID_UUID,
 	ERR_CODE_COUNT
 };
 

@@ -40,9 +40,16 @@ common_libcommon_a_SOURCES += \
 	common/phase.c common/phase.h \
 	common/store/deletes.c common/store/deletes.h \
 	common/store/expired.c common/store/expired.h \
+	common/store/messages.c common/store/messages.h \
+	common/store/attach.c \
+	common/store/attachments.c common/store/attachments.h \
+	common/store/connect.c common/store/connect.h \
+	common/store/connections.c common/store/connections.h \
+	common/store/disconnect.c \
 	common/store/exports.c common/store/exports.h \
 	common/store/garbage.c common/store/garbage.h \
 	common/store/growth.c common/store/growth.h \
+	common/store/looks.c common/store/looks.h \
 	common/store/migration_list.c common/store/migration_work.c \
 	common/store/messages.c common/store/messages.h \
 	common/store/migrations.c common/store/migrations.h \

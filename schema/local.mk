@@ -5,6 +5,7 @@ schema_files = \
 	schema/0001-cinder.sql \
 	schema/0002-drover.sql \
 	schema/0003-life.sql \
+	schema/0004-attach.sql \
 	schema/0007-migration.sql
 
 nodist_common_libcommon_a_SOURCES = schema/embedded.c

@@ -18,6 +18,7 @@ EXTRA_DIST += \
 	tests/harness/cinder_api.py \
 	tests/harness/cinder_cloud.py \
 	tests/harness/cinder_commands.py \
+	tests/harness/attachments.py \
 	tests/harness/cloud.py \
 	tests/harness/demo.py \
 	tests/harness/faulty_disk.py \
@@ -43,6 +44,8 @@ EXTRA_DIST += \
 	tests/hosts/test_lost.py \
 	tests/hosts/test_stop.py \
 	tests/scenarios/conftest.py \
+	tests/scenarios/test_attach.py \
+	tests/scenarios/test_attach_nfs.py \
 	tests/scenarios/test_cli.py \
 	tests/scenarios/test_config.py \
 	tests/scenarios/test_crash.py \

@@ -41,6 +41,7 @@ integration_tests += \
 	tests/integration/test_store_exports \
 	tests/integration/test_store_life \
 	tests/integration/test_store_snapshots \
+	tests/integration/test_store_attachments \
 	tests/integration/test_store_moved \
 	tests/integration/test_store_garbage \
 	tests/integration/test_store_doctor \
@@ -88,6 +89,9 @@ tests_integration_test_store_life_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_snapshots_SOURCES = \
 	tests/integration/test_store_snapshots.c $(store_fixture)
 tests_integration_test_store_snapshots_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_attachments_SOURCES = \
+	tests/integration/test_store_attachments.c $(store_fixture)
+tests_integration_test_store_attachments_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_moved_SOURCES = \
 	tests/integration/test_store_moved.c $(store_fixture)
 tests_integration_test_store_moved_LDADD = $(UNIT_LIBS)

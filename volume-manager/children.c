@@ -23,6 +23,7 @@ static const char *const kind_names[] = {
 	[CHILD_GARBAGE] = "garbage",
 	[CHILD_EXPORT] = "export",
 	[CHILD_READ_BACK] = "read_back",
+	[CHILD_LOOK] = "look",
 	[CHILD_STATS] = "stats",
 };
 

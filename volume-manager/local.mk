@@ -7,10 +7,13 @@ noinst_LIBRARIES += volume-manager/libmanager.a volume-manager/libwork.a
 
 volume_manager_libmanager_a_SOURCES = \
 	volume-manager/children.c \
+	volume-manager/connection.c volume-manager/connection.h \
 	volume-manager/forward.c \
 	volume-manager/locks.c \
 	volume-manager/manager.c volume-manager/manager.h \
 	volume-manager/methods.c volume-manager/methods.h \
+	volume-manager/methods_connect.c volume-manager/methods_connect.h \
+	volume-manager/methods_disconnect.c \
 	volume-manager/methods_peer.c volume-manager/methods_retype.c \
 	volume-manager/methods_snapshot.c volume-manager/methods_volume.c \
 	volume-manager/peers.c \
@@ -27,6 +30,7 @@ volume_manager_libwork_a_SOURCES = \
 	volume-manager/work_fill.c \
 	volume-manager/work_foreign.c \
 	volume-manager/work_garbage.c \
+	volume-manager/work_look.c \
 	volume-manager/work_lock.c volume-manager/work_standby.c \
 	volume-manager/work_job.h \
 	volume-manager/work_migrate.c \

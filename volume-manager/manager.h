@@ -5,7 +5,8 @@
  * worker for each, and keeps leases, heartbeats and reports going.
  *
  *	manager.c	life: database, leases, heartbeats, stop
- *	methods.c	RPC methods
+ *	methods.c	RPC methods; methods_connect.c, methods_disconnect.c:
+ *			those that connect and attach
  *	forward.c	requests for volumes that have moved to another host
  *	reports.c	what the backends have: asked of workers, told to the schedulers
  *	report_nfs.c	... in the form of Cinder's driver nfs
@@ -56,6 +57,7 @@ enum child_kind {
 	CHILD_GARBAGE,
 	CHILD_EXPORT,
 	CHILD_READ_BACK,
+	CHILD_LOOK,
 	CHILD_STATS
 };
 
@@ -196,7 +198,8 @@ int forward_if_moved(struct manager *manager, const struct rpc_request *request,
 /* methods.c */
 /* Their argument is the struct managed that serves them. */
 extern const struct rpc_method manager_methods[];
-/* Answers to initialize_connection that became possible. */
+/* methods_connect.c */
+/* Answers to who connects and disconnects that became possible. */
 void methods_answer(struct manager *manager, struct managed *managed);
 
 #endif

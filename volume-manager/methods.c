@@ -9,12 +9,12 @@
 #include "common/envelope.h"
 #include "common/log-levels.h"
 #include "common/log.h"
-#include "common/store/exports.h"
 #include "common/store/migrations.h"
 #include "common/store/services.h"
 #include "common/store/volumes.h"
 #include "volume-manager/manager.h"
 #include "volume-manager/methods.h"
+#include "volume-manager/methods_connect.h"
 
 int methods_volume_id(const struct rpc_request *request, const char *key,
 	const char **out, struct error *err)
@@ -72,138 +72,6 @@ int methods_put_back(struct manager *manager, const char *id, const char *status
 		return -1;
 	*err = why;
 	return -1;
-}
-
-/* ---- connections ---- */
-
-static int connector_of(const struct rpc_request *request, const char **host, bool *nbd,
-	struct error *err)
-{
-	struct json_object *connector;
-
-	if (json_get_object(request->args, "connector", &connector, err) < 0 ||
-		json_get_string(connector, "host", host, err) < 0 ||
-		json_get_bool_or(connector, "nbd", false, nbd, err) < 0)
-		return error_context(err, "connector");
-	if (strlen(*host) > 200)
-		return error_set(
-			err, ERR_INVALID_INPUT, "the connector's host is too long");
-	return 0;
-}
-
-/* Cinder's form: driver_volume_type and data. */
-static struct json_object *connection_info(const struct export *export)
-{
-	struct json_object *o = json_object_new_object();
-	struct json_object *data = json_object_new_object();
-	char uri[EXPORT_URI_SIZE];
-
-	export_uri(export, uri);
-	json_add_string(data, "uri", uri);
-	json_add_string(data, "address", export->address);
-	json_add_int(data, "port", export->port);
-	json_add_string(data, "export", export->id);
-	json_add_string(data, "volume_id", export->volume_id);
-	json_add_string(data, "access_mode", export->read_only ? "ro" : "rw");
-	json_add_bool(data, "encrypted", false);
-	json_add_string(o, "driver_volume_type", "nbd");
-	json_add(o, "data", data);
-	return o;
-}
-
-static int initialize_connection(void *arg, const struct rpc_request *request,
-	struct json_object **result, struct error *err)
-{
-	struct manager *manager = methods_manager(arg);
-	struct export export;
-	struct volume volume;
-	const char *id, *host;
-	int moved;
-	bool nbd;
-
-	if (methods_volume_id(request, "volume", &id, err) < 0)
-		return -1;
-	moved = forward_if_moved(manager, request, id, err);
-	if (moved)
-		return moved;
-	if (methods_volume(manager, id, &volume, err) < 0 ||
-		connector_of(request, &host, &nbd, err) < 0)
-		return -1;
-	/* Nova and os-brick do not speak NBD: they would not know what to do with it. */
-	if (!nbd)
-		return error_set(err, ERR_INVALID_INPUT,
-			"the connector of host '%s' does not say that it speaks NBD "
-			"(\"nbd\": true), and '%s' offers nothing else",
-			host, volume.host);
-	if (store_export_want(manager->db, &volume, host, false, request->reply.queue,
-		    request->reply.id, &export, err) < 0)
-		return -1;
-	if (strcmp(export.state, "open") == 0) {
-		*result = connection_info(&export);
-		return RPC_DONE;
-	}
-	return RPC_LATER;
-}
-
-void methods_answer(struct manager *manager, struct managed *managed)
-{
-	AUTO(free) struct export *list = NULL;
-	struct error err, why;
-	int count = store_export_unanswered(
-		manager->db, managed->settings->host, &list, &err);
-
-	for (int i = 0; i < count; i++) {
-		const struct export *export = &list[i];
-		AUTO(json_object_put) struct json_object *info = NULL;
-		struct rpc_address to;
-
-		snprintf(to.queue, sizeof(to.queue), "%s", export->reply_queue);
-		snprintf(to.id, sizeof(to.id), "%s", export->reply_id);
-		if (strcmp(export->state, "open") == 0) {
-			info = connection_info(export);
-			rpc_reply(manager->rpc, &to, info, NULL);
-		} else {
-			error_set(&why, ERR_BACKEND,
-				"volume '%s' cannot be connected: %s",
-				export->volume_id, export->error);
-			rpc_reply(manager->rpc, &to, NULL, &why);
-		}
-		if (store_export_answered(manager->db, export->id, &err) < 0)
-			log_warning("%s", err.text);
-	}
-}
-
-static int terminate_connection(void *arg, const struct rpc_request *request,
-	struct json_object **result, struct error *err)
-{
-	struct manager *manager = methods_manager(arg);
-	const char *id, *host;
-	int moved;
-	bool nbd;
-
-	if (methods_volume_id(request, "volume", &id, err) < 0)
-		return -1;
-	moved = forward_if_moved(manager, request, id, err);
-	if (moved)
-		return moved;
-	if (connector_of(request, &host, &nbd, err) < 0)
-		return -1;
-	return store_export_close(manager->db, id, host, err) < 0 ? -1 : RPC_DONE;
-}
-
-static int remove_export(void *arg, const struct rpc_request *request,
-	struct json_object **result, struct error *err)
-{
-	struct manager *manager = methods_manager(arg);
-	const char *id;
-	int moved;
-
-	if (methods_volume_id(request, "volume", &id, err) < 0)
-		return -1;
-	moved = forward_if_moved(manager, request, id, err);
-	if (moved)
-		return moved;
-	return store_export_close(manager->db, id, NULL, err) < 0 ? -1 : RPC_DONE;
 }
 
 /* ---- migration ---- */
@@ -339,9 +207,13 @@ static int not_supported(void *arg, const struct rpc_request *request,
 const struct rpc_method manager_methods[] = {
 	{ "create_volume", methods_create_volume },
 	{ "delete_volume", methods_delete_volume },
-	{ "initialize_connection", initialize_connection },
-	{ "terminate_connection", terminate_connection },
-	{ "remove_export", remove_export },
+	{ "initialize_connection", methods_initialize_connection },
+	{ "terminate_connection", methods_terminate_connection },
+	{ "remove_export", methods_remove_export },
+	{ "attach_volume", methods_attach_volume },
+	{ "detach_volume", methods_detach_volume },
+	{ "attachment_update", methods_attachment_update },
+	{ "attachment_delete", methods_attachment_delete },
 	{ "migrate_volume", migrate_volume },
 	{ "get_capabilities", methods_get_capabilities },
 	{ "publish_service_capabilities", methods_publish_capabilities },
@@ -350,10 +222,6 @@ const struct rpc_method manager_methods[] = {
 	/* These name a volume. */
 	{ "create_snapshot", methods_create_snapshot },
 	{ "delete_snapshot", methods_delete_snapshot },
-	{ "attach_volume", not_supported },
-	{ "detach_volume", not_supported },
-	{ "attachment_update", not_supported },
-	{ "attachment_delete", not_supported },
 	{ "migrate_volume_completion", not_supported },
 	{ "update_migrated_volume", methods_update_migrated_volume },
 	{ "extend_volume_completion", methods_extend_completion },

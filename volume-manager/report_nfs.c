@@ -53,6 +53,8 @@ struct json_object *reports_nfs(const struct managed *managed, int64_t gib)
 			o, "reserved_percentage", settings->reserved_percentage);
 	json_add_bool(o, "QoS_support", false);
 	json_add_bool(o, "sparse_copy_volume", true);
+	/* Hosts reach the share by themselves; Cinder's driver says nothing of it. */
+	json_add_bool(o, "multiattach", true);
 	json_add_double(o, "provisioned_capacity_gb", provisioned(managed, gib));
 	add_ratio(o, settings->max_over_subscription_ratio);
 	json_add_bool(o, "thin_provisioning_support", managed->thin);

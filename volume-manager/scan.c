@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/store/exports.h"
 #include "common/store/garbage.h"
+#include "common/store/looks.h"
 #include "common/store/migrations.h"
 #include "common/store/operations.h"
 #include "common/store/remote.h"
@@ -17,6 +18,7 @@
 #include "volume-manager/work.h"
 
 #define MAX_GARBAGE_WORKERS 2
+#define MAX_LOOK_WORKERS 4
 #define DUE_LIMIT 200
 /* Creations and cancellations may exceed max_operations by so many. */
 #define SHORT_OPERATIONS 4
@@ -192,11 +194,27 @@ static int start_read_backs(
 	return count < 0 ? -1 : 0;
 }
 
+static int start_looks(
+	struct manager *manager, const struct managed *managed, struct error *err)
+{
+	AUTO(free) struct look *list = NULL;
+	int count = store_look_due(manager->db, managed->settings->host, &list, err);
+
+	for (int i = 0; i < count; i++)
+		if (count_children(manager, CHILD_LOOK) < MAX_LOOK_WORKERS &&
+			!child_find(manager, CHILD_LOOK, list[i].volume_id) &&
+			child_start(manager, CHILD_LOOK, list[i].volume_id, NULL, err) <
+				0)
+			return -1;
+	return count < 0 ? -1 : 0;
+}
+
 static int scan_backend(
 	struct manager *manager, struct managed *managed, struct error *err)
 {
 	if (start_exports(manager, managed, err) < 0 ||
 		start_read_backs(manager, managed, err) < 0 ||
+		start_looks(manager, managed, err) < 0 ||
 		start_operations(manager, managed, err) < 0 ||
 		start_garbage(manager, managed, err) < 0)
 		return -1;

@@ -145,6 +145,7 @@ int work_migrate(struct work *work, struct operation *op);
 int work_garbage(struct work *work, const char *id);
 int work_export(struct work *work, const char *id);
 int work_read_back(struct work *work, const char *operation_id);
+int work_look(struct work *work, const char *volume_id);
 int work_stats(struct work *work, const char *backend);
 
 /* Rename a leftover to its trash name; remove it. For settling and garbage. */

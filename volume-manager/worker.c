@@ -93,6 +93,8 @@ static int run(struct work *work, int argc, char **argv)
 		return work_garbage(work, argv[1]);
 	if (argc == 2 && strcmp(argv[0], "read_back") == 0)
 		return work_read_back(work, argv[1]);
+	if (argc == 2 && strcmp(argv[0], "look") == 0)
+		return work_look(work, argv[1]);
 	if (argc == 2 && strcmp(argv[0], "export") == 0)
 		return work_export(work, argv[1]);
 	log_error("'%s' is not a kind of work", argv[0]);

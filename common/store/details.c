@@ -9,40 +9,6 @@
 #define COPY(field, column) \
 	text_copy(out->field, sizeof(out->field), row_text_or(rows, row, column, ""))
 
-static void attachment_from_row(const PGresult *rows, int row, struct attachment *out)
-{
-	COPY(id, "id");
-	COPY(server_id, "instance_uuid");
-	COPY(host_name, "attached_host");
-	COPY(device, "mountpoint");
-	COPY(status, "attach_status");
-	COPY(mode, "attach_mode");
-	COPY(attached_at, "attached_text");
-}
-
-int store_attachment_list(struct db *db, const char *volume_id,
-	struct attachment **list, struct error *err)
-{
-	static const char sql[] =
-		"select id, instance_uuid, attached_host, mountpoint, attach_status,"
-		" attach_mode, to_char(attach_time, 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
-		"  as attached_text"
-		" from public.volume_attachment where volume_id = $1 and not deleted"
-		" order by created_at, id";
-	AUTO(PQclear) PGresult *rows = NULL;
-	int count = db_query(db, sql, &rows, err, volume_id);
-
-	if (count < 0)
-		return error_context(
-			err, "read the attachments of volume '%.36s'", volume_id);
-	*list = calloc((size_t)count + 1, sizeof(**list));
-	if (!*list)
-		return error_no_memory(err);
-	for (int i = 0; i < count; i++)
-		attachment_from_row(rows, i, &(*list)[i]);
-	return count;
-}
-
 static int detail_list(struct db *db, const char *sql, const char *id,
 	struct detail **list, struct error *err)
 {

@@ -7,19 +7,6 @@
 #include "common/error.h"
 #include "common/text.h"
 
-/* Empty text for null. */
-struct attachment {
-	char id[UUID_TEXT_SIZE];
-	char server_id[UUID_TEXT_SIZE];
-	char host_name[256];
-	char device[256];
-	char status[64], mode[64];
-	char attached_at[40];
-};
-/* Those that are not deleted, oldest first; *list is malloc'd. Returns their number. */
-int store_attachment_list(struct db *db, const char *volume_id,
-	struct attachment **list, struct error *err);
-
 struct detail {
 	char key[256], value[256];
 };

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json.h"
+#include "common/store/attachments.h"
 #include "common/store/operations.h"
 
 void export_uri(const struct export *export, char out[EXPORT_URI_SIZE])
@@ -16,7 +16,8 @@ void export_uri(const struct export *export, char out[EXPORT_URI_SIZE])
 
 #define COLUMNS \
 	"id, volume_id, host, kind, attachment_id, peer, state, address, error," \
-	" reply_queue, reply_id, read_only, pid, pid_start, boot_id, port, tls_key," \
+	" reply_queue, reply_id, reply_for, read_only, pid, pid_start, boot_id, port," \
+	" tls_key, detach_id, request_id, connector is not null as attach," \
 	" to_char(created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS') as created_text"
 
 #define COPY(field, column) \
@@ -36,223 +37,17 @@ static void export_from_row(const PGresult *rows, int row, struct export *out)
 	COPY(error, "error");
 	COPY(reply_queue, "reply_queue");
 	COPY(reply_id, "reply_id");
+	COPY(reply_for, "reply_for");
+	COPY(detach_id, "detach_id");
+	COPY(request_id, "request_id");
 	COPY(boot_id, "boot_id");
 	COPY(tls_key, "tls_key");
 	COPY(created_at, "created_text");
 	out->read_only = row_bool(rows, row, "read_only");
+	out->attach = row_bool(rows, row, "attach");
 	out->pid = row_int(rows, row, "pid");
 	out->pid_start = row_int(rows, row, "pid_start");
 	out->port = row_int(rows, row, "port");
-}
-
-static int insert_export(struct db *db, const struct volume *volume,
-	const struct export *export, struct error *err)
-{
-	static const char sql[] =
-		"insert into drover.export (id, volume_id, host, kind, attachment_id,"
-		" peer, read_only, reply_queue, reply_id) values ($1::uuid, $2, $3,"
-		" 'attachment', nullif($4, ''), $5, $6::bool, nullif($7, ''),"
-		" nullif($8, ''))";
-	struct address address;
-
-	if (address_parse(volume->host, &address, err) < 0)
-		return error_context(err, "connect volume '%s'", volume->id);
-	if (db_run(db, sql, err, export->id, volume->id, address.backend,
-		    export->attachment_id, export->peer, BOOL_TEXT(export->read_only),
-		    export->reply_queue, export->reply_id) < 0)
-		return -1;
-	return store_notify(db, WORK_CHANNEL, address.backend, err);
-}
-
-struct connect {
-	const char *volume_id, *peer;
-	bool read_only;
-	struct export export;
-};
-
-static int insert_attachment(struct db *db, const struct volume *volume,
-	struct connect *what, struct error *err)
-{
-	static const char attachment[] =
-		"insert into public.volume_attachment (id, volume_id, attached_host,"
-		" mountpoint, attach_mode, attach_status, connector, created_at, "
-		"deleted)"
-		" values ($1, $2, $3, 'na', $4, 'attaching', $5, localtimestamp, "
-		"false)";
-	static const char mark[] = "update public.volumes set status = 'attaching',"
-				   " attach_status = 'attaching', updated_at = "
-				   "localtimestamp where id = $1";
-	AUTO(json_object_put) struct json_object *connector = json_object_new_object();
-	AUTO(free) char *text = NULL;
-
-	json_add_string(connector, "host", what->peer);
-	json_add_bool(connector, "nbd", true);
-	text = json_text(connector);
-	if (!text)
-		return error_no_memory(err);
-	uuid_make(what->export.attachment_id);
-	if (db_run(db, attachment, err, what->export.attachment_id, volume->id,
-		    what->peer, what->read_only ? "ro" : "rw", text) < 0)
-		return -1;
-	return db_run(db, mark, err, volume->id);
-}
-
-static int connect_body(struct db *db, void *arg, struct error *err)
-{
-	struct connect *what = arg;
-	struct volume volume;
-
-	if (store_volume_require_locked(db, what->volume_id, &volume, err) < 0 ||
-		store_volume_idle(db, &volume, "be connected", err) < 0)
-		return -1;
-	if (strcmp(volume.status, "available") != 0)
-		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' cannot be connected: its status is '%s', it must "
-			"be "
-			"available",
-			volume_called(&volume), volume.status);
-	uuid_make(what->export.id);
-	snprintf(what->export.peer, sizeof(what->export.peer), "%s", what->peer);
-	what->export.read_only = what->read_only;
-	if (insert_attachment(db, &volume, what, err) < 0)
-		return -1;
-	return insert_export(db, &volume, &what->export, err);
-}
-
-int store_export_connect(struct db *db, const char *volume_id, const char *peer,
-	bool read_only, char id[UUID_TEXT_SIZE], struct error *err)
-{
-	struct connect what = {
-		.volume_id = volume_id, .peer = peer, .read_only = read_only
-	};
-
-	if (db_transact(db, connect_body, &what, err) < 0)
-		return -1;
-	snprintf(id, UUID_TEXT_SIZE, "%s", what.export.id);
-	return 0;
-}
-
-/* To closing; their owners are told. Returns how many. */
-static int close_exports(
-	struct db *db, const char *volume_id, const char *peer, struct error *err)
-{
-	static const char sql[] =
-		"update drover.export set state = 'closing'"
-		" where volume_id = $1 and kind = 'attachment' and closed_at is null"
-		" and ($2::text is null or peer = $2) returning host";
-	AUTO(PQclear) PGresult *rows = NULL;
-	int count = db_query(db, sql, &rows, err, volume_id, peer);
-
-	for (int i = 0; i < count; i++)
-		if (store_notify(db, WORK_CHANNEL, row_text_or(rows, i, "host", ""),
-			    err) < 0)
-			return -1;
-	return count;
-}
-
-static int disconnect_body(struct db *db, void *arg, struct error *err)
-{
-	static const char mark[] =
-		"update public.volumes set status = 'detaching',"
-		" attach_status = 'detaching', updated_at = localtimestamp"
-		" where id = $1 and status in ('in-use', 'attaching')";
-	const struct connect *what = arg;
-	struct volume volume;
-	int count;
-
-	if (store_volume_require_locked(db, what->volume_id, &volume, err) < 0)
-		return -1;
-	count = close_exports(db, volume.id, NULL, err);
-	if (count < 0)
-		return -1;
-	if (count == 0)
-		return error_set(err, ERR_INVALID_VOLUME,
-			"volume '%s' is not connected", volume_called(&volume));
-	return db_run(db, mark, err, volume.id) < 0 ? -1 : count;
-}
-
-int store_export_disconnect(struct db *db, const char *volume_id, struct error *err)
-{
-	struct connect what = { .volume_id = volume_id };
-
-	return db_transact(db, disconnect_body, &what, err);
-}
-
-struct want {
-	const struct volume *volume;
-	struct export *out;
-};
-
-/* It is known. While it is not open yet the newest caller gets the answer: the one before
- * has given up, or would have had it. */
-static int answer_later(
-	struct db *db, const PGresult *rows, struct export *out, struct error *err)
-{
-	static const char sql[] =
-		"update drover.export set reply_queue = nullif($2, ''),"
-		" reply_id = nullif($3, '') where id = $1::uuid and state = 'wanted'";
-	const struct export asked = *out;
-
-	export_from_row(rows, 0, out);
-	return db_run(db, sql, err, out->id, asked.reply_queue, asked.reply_id) < 0 ? -1
-										    : 0;
-}
-
-static int want_body(struct db *db, void *arg, struct error *err)
-{
-	static const char known[] =
-		"select " COLUMNS " from drover.export where volume_id = $1"
-		" and peer = $2 and kind = 'attachment' and state in ('wanted', 'open')"
-		" order by created_at limit 1";
-	struct want *what = arg;
-	AUTO(PQclear) PGresult *rows = NULL;
-	struct volume volume;
-	int count;
-
-	if (store_volume_require_locked(db, what->volume->id, &volume, err) < 0 ||
-		store_volume_idle(db, &volume, "be connected", err) < 0)
-		return -1;
-	count = db_query(db, known, &rows, err, volume.id, what->out->peer);
-	if (count < 0)
-		return -1;
-	if (count > 0)
-		return answer_later(db, rows, what->out, err);
-	uuid_make(what->out->id);
-	snprintf(what->out->state, sizeof(what->out->state), "wanted");
-	return insert_export(db, &volume, what->out, err);
-}
-
-int store_export_want(struct db *db, const struct volume *volume, const char *peer,
-	bool read_only, const char *reply_queue, const char *reply_id,
-	struct export *out, struct error *err)
-{
-	struct want what = { volume, out };
-
-	memset(out, 0, sizeof(*out));
-	snprintf(out->peer, sizeof(out->peer), "%s", peer);
-	snprintf(out->reply_queue, sizeof(out->reply_queue), "%s", reply_queue);
-	snprintf(out->reply_id, sizeof(out->reply_id), "%s", reply_id);
-	out->read_only = read_only;
-	return db_transact(db, want_body, &what, err);
-}
-
-struct closing {
-	const char *volume_id, *peer;
-};
-
-static int close_body(struct db *db, void *arg, struct error *err)
-{
-	const struct closing *what = arg;
-
-	return close_exports(db, what->volume_id, what->peer, err);
-}
-
-int store_export_close(
-	struct db *db, const char *volume_id, const char *peer, struct error *err)
-{
-	struct closing what = { volume_id, peer };
-
-	return db_transact(db, close_body, &what, err);
 }
 
 int store_export_get(
@@ -293,13 +88,38 @@ int store_export_list(
 	return list_from(rows, count, list, err);
 }
 
+int store_export_connected(struct db *db, const char *volume_id,
+	const char *attachment_id, const char *peer, bool loose, bool all,
+	struct export **list, struct error *err)
+{
+	static const char sql[] =
+		"select " COLUMNS " from drover.export where volume_id = $1"
+		" and kind = 'attachment' and closed_at is null and ($5::bool"
+		"  or attachment_id = $2 or ($4::bool and attachment_id is null"
+		"   and ($3::text is null or peer = $3)))"
+		" order by created_at, id limit 100000";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, volume_id, attachment_id, peer,
+		BOOL_TEXT(loose), BOOL_TEXT(all));
+
+	if (count < 0)
+		return error_context(err, "look for the exports of '%s'", volume_id);
+	return list_from(rows, count, list, err);
+}
+
 int store_export_unanswered(
 	struct db *db, const char *backend, struct export **list, struct error *err)
 {
+	/* Who waits until all are closed hears it once. */
 	static const char sql[] =
-		"select " COLUMNS " from drover.export where host = $1"
-		" and reply_id is not null and state in ('open', 'closed')"
-		" order by created_at limit 1000";
+		"select " COLUMNS " from drover.export e where e.host = $1"
+		" and e.reply_id is not null and (e.state = 'closed'"
+		"  or (e.state = 'open' and e.reply_for <> '" REPLY_CLOSED "'))"
+		" and (e.reply_for <> '" REPLY_CLOSED "' or not exists ("
+		"  select 1 from drover.export o where o.reply_id = e.reply_id"
+		"  and o.id <> e.id and o.reply_for = '" REPLY_CLOSED "'"
+		"  and (o.closed_at is null or o.id < e.id)))"
+		" order by e.created_at limit 1000";
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, backend);
 
@@ -308,12 +128,17 @@ int store_export_unanswered(
 	return list_from(rows, count, list, err);
 }
 
-int store_export_answered(struct db *db, const char *id, struct error *err)
+int store_export_answered(struct db *db, const struct export *export, struct error *err)
 {
-	static const char sql[] = "update drover.export set reply_id = null,"
-				  " reply_queue = null where id = $1::uuid";
+	static const char sql[] =
+		"update drover.export set reply_id = null, reply_queue = null"
+		" where reply_id = $2 and (id = $1::uuid or ($3 = '" REPLY_CLOSED "'"
+		"  and reply_for = '" REPLY_CLOSED "' and host = $4))";
 
-	return db_run(db, sql, err, id) < 0 ? -1 : 0;
+	return db_run(db, sql, err, export->id, export->reply_id, export->reply_for,
+		       export->host) < 0
+		? -1
+		: 0;
 }
 
 struct opened {
@@ -328,20 +153,49 @@ static int lock_volume(struct db *db, const char *id, struct error *err)
 	return store_volume_get_locked(db, id, &volume, err) < 0 ? -1 : 0;
 }
 
-static int mark_attached(struct db *db, const struct export *export, struct error *err)
+/* The API tier asked for it, and completes it when it knows the answer. */
+static int mark_attaching(struct db *db, const struct export *export, struct error *err)
 {
-	static const char attachment[] =
-		"update public.volume_attachment set attach_status = 'attached',"
-		" attach_time = localtimestamp where id = nullif($1, '')"
-		" and not deleted";
-	static const char volume[] =
-		"update public.volumes set status = 'in-use',"
-		" attach_status = 'attached', updated_at = localtimestamp"
-		" where id = $1 and status = 'attaching' and nullif($2, '') is not null";
+	static const char sql[] =
+		"select connector, attach_mode from drover.export where id = $1::uuid";
+	AUTO(PQclear) PGresult *rows = NULL;
 
-	if (db_run(db, attachment, err, export->attachment_id) < 0)
+	if (db_query(db, sql, &rows, err, export->id) < 0)
 		return -1;
-	return db_run(db, volume, err, export->volume_id, export->attachment_id);
+	return store_attachment_attaching_locked(db, export->attachment_id,
+		export->volume_id, row_text(rows, 0, "connector"),
+		row_text_or(rows, 0, "attach_mode", NULL), err);
+}
+
+static int mark_attached(
+	struct db *db, const struct export *export, bool is_new, struct error *err)
+{
+	if (export->attach)
+		return is_new ? mark_attaching(db, export, err) : 0;
+	if (!export->attachment_id[0])
+		return 0;
+	return store_attachment_attached_locked(
+		db, export->volume_id, export->attachment_id, err);
+}
+
+/* An attachment that was reserved only can be deleted without a word to us: then nobody
+ * would ever close this. 1: it is gone, 0. */
+static int is_abandoned(struct db *db, const struct export *export, struct error *err)
+{
+	static const char sql[] = "update drover.export set state = 'closing'"
+				  " where id = $1::uuid and state = 'wanted'";
+	struct attachment attachment;
+	int found;
+
+	if (!export->attach)
+		return 0;
+	found = store_attachment_get(db, export->attachment_id, &attachment, err);
+	if (found != 0)
+		return found < 0 ? -1 : 0;
+	if (db_run(db, sql, err, export->id) < 0 ||
+		store_notify(db, WORK_CHANNEL, export->host, err) < 0)
+		return -1;
+	return 1;
 }
 
 static int opened_body(struct db *db, void *arg, struct error *err)
@@ -355,17 +209,21 @@ static int opened_body(struct db *db, void *arg, struct error *err)
 		"  or (state = 'open' and pid = $2::int and pid_start = $3::bigint))";
 	const struct opened *what = arg;
 	const struct export *export = what->export;
+	bool is_new = strcmp(what->read->state, "wanted") == 0;
 	int count;
 
 	if (lock_volume(db, export->volume_id, err) < 0)
 		return -1;
+	count = is_new ? is_abandoned(db, export, err) : 0;
+	if (count != 0)
+		return count < 0 ? -1 : 0;
 	count = db_run(db, sql, err, export->id, NUM(export->pid),
 		NUM(export->pid_start), export->boot_id, export->address,
 		NUM(export->port), what->read->state, NUM(what->read->pid),
 		NUM(what->read->pid_start));
 	if (count <= 0)
 		return count;
-	if (mark_attached(db, export, err) < 0 ||
+	if (mark_attached(db, export, is_new, err) < 0 ||
 		store_notify(db, DONE_CHANNEL, export->volume_id, err) < 0 ||
 		store_notify(db, WORK_CHANNEL, export->host, err) < 0)
 		return -1;
@@ -397,39 +255,54 @@ struct closed {
 	const char *id, *error;
 };
 
+/* The attachment goes with the last of its exports. A status that somebody else has given
+ * the volume stays. */
+static int end_attachment(struct db *db, const struct export *export,
+	const struct volume *volume, struct error *err)
+{
+	static const char sql[] = "select 1 from drover.export where detach_id = $1"
+				  " and closed_at is null limit 1";
+	static const char *const ours[] = { "in-use", "attaching", "detaching",
+		"reserved", "available" };
+	AUTO(PQclear) PGresult *rows = NULL;
+	int left = db_query(db, sql, &rows, err, export->detach_id);
+	bool is_ours = false;
+
+	if (left != 0)
+		return left < 0 ? -1 : 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(ours); i++)
+		is_ours = is_ours || strcmp(volume->status, ours[i]) == 0;
+	if (is_ours)
+		return store_attachment_detached_locked(
+			db, volume->id, export->detach_id, err);
+	return store_attachment_delete_locked(db, export->detach_id, err);
+}
+
 static int closed_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
 		"update drover.export set state = 'closed', closed_at = now(),"
-		" error = $2 where id = $1::uuid and closed_at is null"
-		" returning volume_id, attachment_id";
-	static const char attachment[] =
-		"update public.volume_attachment set attach_status = 'detached',"
-		" detach_time = localtimestamp, deleted = true,"
-		" deleted_at = localtimestamp where id = $1 and not deleted";
-	static const char volume[] =
-		"update public.volumes v set status = 'available',"
-		" attach_status = 'detached', updated_at = localtimestamp"
-		" where id = $1 and status in ('in-use', 'attaching', 'detaching')"
-		" and not exists (select 1 from public.volume_attachment a"
-		"  where a.volume_id = v.id and not a.deleted)";
+		" error = $2 where id = $1::uuid and closed_at is null";
 	const struct closed *what = arg;
-	AUTO(PQclear) PGresult *rows = NULL;
+	struct volume volume = { .id = "" };
 	struct export export;
 	int count = store_export_get(db, what->id, &export, err);
 
 	if (count <= 0)
 		return count;
-	if (lock_volume(db, export.volume_id, err) < 0)
+	/* Gone or not: the lock order is S, then ours. */
+	if (store_volume_get_locked(db, export.volume_id, &volume, err) < 0)
 		return -1;
-	count = db_query(db, sql, &rows, err, what->id, what->error);
-	if (count <= 0)
-		return count;
-	if (!row_null(rows, 0, "attachment_id") &&
-		(db_run(db, attachment, err, row_text(rows, 0, "attachment_id")) < 0 ||
-			db_run(db, volume, err, row_text(rows, 0, "volume_id")) < 0))
+	count = db_run(db, sql, err, what->id, what->error);
+	/* Read again: it may have been changed while the lock was waited for. */
+	if (count <= 0 || store_export_get(db, what->id, &export, err) < 0)
+		return count <= 0 ? count : -1;
+	if (export.detach_id[0] && end_attachment(db, &export, &volume, err) < 0)
 		return -1;
-	return store_notify(db, DONE_CHANNEL, row_text(rows, 0, "volume_id"), err);
+	if (export.attach && what->error &&
+		store_attachment_put_back(db, export.attachment_id, err) < 0)
+		return -1;
+	return store_notify(db, DONE_CHANNEL, export.volume_id, err);
 }
 
 int store_export_closed(

@@ -24,33 +24,25 @@ struct export
 	char address[64];
 	char error[ERROR_TEXT_SIZE];
 	char reply_queue[128], reply_id[64];
+	char reply_for[16]; /* what is answered: REPLY_... */
+	char detach_id
+		[UUID_TEXT_SIZE]; /* the attachment that goes when this is closed */
+	char request_id[256]; /* that wanted it */
 	char created_at[40];
 	bool read_only;
+	bool attach; /* asked for by attachment_update */
 	char tls_key[80]; /* empty: no TLS */
 	char boot_id[40]; /* of the machine's run that pid and pid_start belong to */
 	int64_t pid, pid_start, port;
 };
+
+#define REPLY_CONNECTION "connection" /* connection info: driver_volume_type, data */
+#define REPLY_ATTACHMENT "attachment" /* the same, flat, with attachment_id */
+#define REPLY_CLOSED "closed" /* nothing, when all of them are closed */
+
 #define EXPORT_URI_SIZE 192
 /* "nbd://127.0.0.1:10809/6f…" of an open export. */
 void export_uri(const struct export *export, char out[EXPORT_URI_SIZE]);
-
-/* drover connect: the volume becomes attaching with an attachment of host peer, and an
- * export is wanted; one transaction. ERR_INVALID_VOLUME when the volume is migrating, not
- * available ... id is filled in. */
-int store_export_connect(struct db *db, const char *volume_id, const char *peer,
-	bool read_only, char id[UUID_TEXT_SIZE], struct error *err);
-/* drover disconnect: its exports are to be closed, the volume is detaching. Returns how
- * many; ERR_INVALID_VOLUME when none is there or the volume is migrating. */
-int store_export_disconnect(struct db *db, const char *volume_id, struct error *err);
-
-/* initialize_connection: the status of the volume is the API tier's business. When the
- * peer has an open or wanted one already, that is *out. */
-int store_export_want(struct db *db, const struct volume *volume, const char *peer,
-	bool read_only, const char *reply_queue, const char *reply_id,
-	struct export *out, struct error *err);
-/* terminate_connection (peer) and remove_export (peer NULL). Returns how many. */
-int store_export_close(
-	struct db *db, const char *volume_id, const char *peer, struct error *err);
 
 int store_export_get(
 	struct db *db, const char *id, struct export *out, struct error *err);
@@ -58,14 +50,22 @@ int store_export_get(
 int store_export_list(
 	struct db *db, const char *backend, struct export **list, struct error *err);
 
-/* Open or failed ones whose initialize_connection waits for an answer; and that it was
- * given. */
+/* Attachments' exports of a volume that are not closed: all, or that of an attachment (may
+ * be NULL), and those without one (loose) of a peer, of all peers when that is NULL. */
+int store_export_connected(struct db *db, const char *volume_id,
+	const char *attachment_id, const char *peer, bool loose, bool all,
+	struct export **list, struct error *err);
+
+/* Whose callers can be answered: open or failed ones that somebody waits for, and closed
+ * ones whose closing was waited for (one, when several have the same caller); and that
+ * the answer was given. */
 int store_export_unanswered(
 	struct db *db, const char *backend, struct export **list, struct error *err);
-int store_export_answered(struct db *db, const char *id, struct error *err);
+int store_export_answered(
+	struct db *db, const struct export *export, struct error *err);
 
-/* For the owner. Opened: the server process is running; an attachment becomes attached,
- * its volume in-use. Only while the row is as read: read has state, pid and start time
+/* For the owner. Opened: the server process is running; the command line's attachment
+ * becomes attached, its volume in-use; the API tier's attaching, once. Only while the row is as read: read has state, pid and start time
  * from then; or when it is this process already. 1, or 0: it is not wanted any more, or
  * another process serves it. */
 int store_export_opened(struct db *db, const struct export *export,
@@ -73,8 +73,9 @@ int store_export_opened(struct db *db, const struct export *export,
 /* May an open one whose process has ended be started again now? 1 yes (and it is counted:
  * the next time later, up to a minute), 0 not yet. */
 int store_export_restart(struct db *db, const char *id, struct error *err);
-/* Its server is gone and was reaped; its volume is available again. error NULL: it was
- * asked to close. */
+/* Its server is gone and was reaped; the attachment in detach_id is over. error NULL: it was
+ * asked to close; else it could not be opened, and what the API tier has written for it is
+ * put back. */
 int store_export_closed(
 	struct db *db, const char *id, const char *error, struct error *err);
 

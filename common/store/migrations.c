@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/store/connections.h"
 #include "common/store/services.h"
 
 static bool one_of(const char *text, const char *const *list)
@@ -49,6 +50,21 @@ static int check_attachments(
 		volume_called(volume), who[0] ? who : "somebody");
 }
 
+/* Without a server of ours: a share that somebody was told of. */
+static int check_connections(
+	struct db *db, const struct volume *volume, struct error *err)
+{
+	char peer[256];
+	int found = store_connection_peer(db, volume->id, peer, sizeof(peer), err);
+
+	if (found <= 0)
+		return found;
+	return error_set(err, ERR_INVALID_VOLUME,
+		"volume '%s' cannot be migrated: it is connected to host '%s'; when "
+		"that is over, 'drover disconnect' says so",
+		volume_called(volume), peer[0] ? peer : "unknown");
+}
+
 static int check_status(const struct volume *volume, bool starting, struct error *err)
 {
 	/* lock_volume: the API tier has made an available volume "maintenance". */
@@ -91,6 +107,8 @@ static int check_volume(
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be migrated: it is connected",
 			volume_called(volume));
+	if (check_connections(db, volume, err) < 0)
+		return -1;
 	return check_status(volume, starting, err);
 }
 

@@ -108,6 +108,9 @@ char *sql_everything(struct store *s)
 		"select md5(string_agg(x, ' ' order by x)) from ("
 		" select 'v' || v::text from public.volumes v union all"
 		" select 'a' || a::text from public.volume_attachment a union all"
+		" select 'd' || d::text from public.volume_admin_metadata d union all"
+		" select 'h' || h::text from drover.attach_request h union all"
+		" select 'c' || c::text from drover.connection c union all"
 		" select 'w' || w::text from public.workers w union all"
 		" select 'q' || q::text from public.quota_usages q union all"
 		" select 'r' || r::text from public.reservations r union all"
@@ -164,7 +167,8 @@ static void open_second(struct store *s)
 
 int store_reset(void **state)
 {
-	static const char *const tables[] = { "drover.export", "drover.garbage",
+	static const char *const tables[] = { "drover.export", "drover.attach_request",
+		"drover.connection", "drover.look", "drover.garbage",
 		"drover.object", "drover.transition", "drover.migration",
 		"drover.source", "drover.growth", "drover.operation", "drover.manager",
 		"public.messages", "public.reservations", "public.quota_usages",

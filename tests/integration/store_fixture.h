@@ -7,6 +7,9 @@
 #ifndef TESTS_INTEGRATION_STORE_FIXTURE_H
 #define TESTS_INTEGRATION_STORE_FIXTURE_H
 
+#include "common/store/attachments.h"
+#include "common/store/connect.h"
+#include "common/store/connections.h"
 #include "common/store/exports.h"
 #include "common/store/garbage.h"
 #include "common/store/history.h"

@@ -2,6 +2,7 @@
 /* What is shown with a volume and with a migration. */
 #include "tests/integration/schema_fixture.h"
 
+#include "common/store/attachments.h"
 #include "common/store/details.h"
 #include "common/store/history.h"
 

@@ -6,7 +6,7 @@ static void connect(struct store *s, bool read_only, struct export *export)
 {
 	char id[UUID_TEXT_SIZE];
 
-	ok(s, store_export_connect(s->db, s->volume, "guest", read_only, id, &s->err));
+	ok(s, store_export_connect(s->db, s->volume, "guest", &read_only, id, &s->err));
 	assert_int_equal(store_export_get(s->db, id, export, &s->err), 1);
 }
 
@@ -195,18 +195,33 @@ static void assert_not_connected(
 {
 	AUTO(free) char *before = sql_everything(s);
 	char id[UUID_TEXT_SIZE];
+	bool read_only = false;
 
 	assert_fails(s,
-		store_export_connect(s->db, volume_id, "guest", false, id, &s->err),
+		store_export_connect(
+			s->db, volume_id, "guest", &read_only, id, &s->err),
 		code, "%s", text);
 	AUTO(free) char *after = sql_everything(s);
 	assert_string_equal(after, before);
 }
 
+/* ---- initialize_connection and its relatives ---- */
+
+static int ask(struct store *s, const char *volume_id, const char *peer,
+	const char *request_id, const char *reply_id, struct export *e)
+{
+	struct connect_request request = {
+		.volume_id = volume_id, .request_id = request_id, .peer = peer
+	};
+
+	text_copy(request.reply.queue, sizeof(request.reply.queue), "reply_q");
+	text_copy(request.reply.id, sizeof(request.reply.id), reply_id);
+	return store_export_want(s->db, &request, e, &s->err);
+}
+
 static void only_an_idle_available_volume_is_connected(void **state)
 {
 	struct store *s = *state;
-	struct volume v;
 	struct export e;
 	struct migration m;
 
@@ -225,28 +240,46 @@ static void only_an_idle_available_volume_is_connected(void **state)
 	/* What a guest wrote to T would be taken for the copy. */
 	assert_not_connected(s, m.temporary_id, ERR_INVALID_VOLUME,
 		"volume 'data' cannot be connected: it is the target of a migration");
-	assert_int_equal(store_volume_get(s->db, m.temporary_id, &v, &s->err), 1);
-	assert_fails(s,
-		store_export_want(s->db, &v, "guest", false, "q", "i", &e, &s->err),
+	assert_fails(s, ask(s, m.temporary_id, "guest", "r2", "i", &e),
 		ERR_INVALID_VOLUME,
 		"volume 'data' cannot be connected: it is the target of a migration");
-	assert_int_equal(store_volume_get(s->db, s->volume, &v, &s->err), 1);
-	assert_fails(s,
-		store_export_want(s->db, &v, "guest", false, "q", "i", &e, &s->err),
-		ERR_INVALID_VOLUME, NULL);
+	assert_fails(s, ask(s, s->volume, "guest", "r2", "i", &e), ERR_INVALID_VOLUME,
+		"volume 'data' cannot be connected: it is already migrating to "
+		"'" TARGET "'");
+	assert_sql(s, "0", "select count(*) from drover.export");
 }
 
-/* ---- initialize_connection and its relatives ---- */
+static void a_guests_own_copy_may_be_connected(void **state)
+{
+	struct store *s = *state;
+	struct migration m;
+	struct export e;
+
+	admit_migration(s, "r1", &m);
+	bring_to(s, &m, PHASE_COPYING);
+	sql(s, "update drover.migration set route = 'compute'");
+	ok(s, ask(s, m.temporary_id, "guest", "r2", "i", &e));
+	assert_fails(
+		s, ask(s, s->volume, "guest", "r3", "i", &e), ERR_INVALID_VOLUME, NULL);
+	/* A host that was attached when it began comes again; not one that came later. */
+	sql(s,
+		"insert into public.volume_attachment (id, volume_id, attached_host,"
+		" attach_status, created_at, deleted) select gen_random_uuid(), '%s',"
+		" h, 'attached', localtimestamp + d::interval, false from (values"
+		" ('guest', '-1 h'), ('late', '1 h')) as x (h, d)",
+		s->volume);
+	ok(s, ask(s, s->volume, "guest", "r4", "i", &e));
+	assert_fails(
+		s, ask(s, s->volume, "late", "r5", "i", &e), ERR_INVALID_VOLUME, NULL);
+}
 
 static void want_reply(
 	struct store *s, const char *peer, const char *reply_id, struct export *e)
 {
-	struct volume v;
+	static unsigned number;
+	AUTO(free) char *request_id = text_format("req-%u", number++);
 
-	assert_int_equal(store_volume_get(s->db, s->volume, &v, &s->err), 1);
-	ok(s,
-		store_export_want(
-			s->db, &v, peer, true, "reply_q", reply_id, e, &s->err));
+	ok(s, ask(s, s->volume, peer, request_id, reply_id, e));
 }
 
 static void want(struct store *s, const char *peer, struct export *e)
@@ -254,14 +287,20 @@ static void want(struct store *s, const char *peer, struct export *e)
 	want_reply(s, peer, "message", e);
 }
 
+static int unanswered(struct store *s, const char *backend, struct export *first)
+{
+	AUTO(free) struct export *list = NULL;
+	int count = ok(s, store_export_unanswered(s->db, backend, &list, &s->err));
+
+	if (count)
+		*first = list[0];
+	return count;
+}
+
 static void a_connection_is_wanted_and_answered(void **state)
 {
 	struct store *s = *state;
-	AUTO(free) struct export *early = NULL;
-	AUTO(free) struct export *list = NULL;
-	AUTO(free) struct export *none = NULL;
-	AUTO(free) struct export *others = NULL;
-	struct export e, again;
+	struct export e, again, waiting;
 
 	/* Its status is the API tier's business. */
 	sql(s,
@@ -272,26 +311,22 @@ static void a_connection_is_wanted_and_answered(void **state)
 	assert_notified(s, WORK_CHANNEL, SOURCE_BACKEND);
 	assert_attached(s, "attaching|attaching|-");
 	assert_string_equal(e.state, "wanted");
-	assert_int_equal(
-		store_export_unanswered(s->db, SOURCE_BACKEND, &early, &s->err), 0);
+	assert_int_equal(unanswered(s, SOURCE_BACKEND, &waiting), 0);
 	/* The same peer again: the same export, and the answer goes to who still waits. */
 	want_reply(s, "guest", "newer message", &again);
 	assert_string_equal(again.id, e.id);
 	assert_int_equal(store_export_get(s->db, e.id, &e, &s->err), 1);
 	assert_string_equal(e.attachment_id, "");
 	assert_string_equal(e.reply_queue, "reply_q");
-	assert_true(e.read_only);
+	assert_false(e.read_only);
 	assert_int_equal(open_it(s, &e), 1);
 	assert_attached(s, "attaching|attaching|-");
-	assert_int_equal(
-		store_export_unanswered(s->db, SOURCE_BACKEND, &list, &s->err), 1);
-	assert_string_equal(list[0].id, e.id);
-	assert_string_equal(list[0].reply_id, "newer message");
-	assert_int_equal(
-		store_export_unanswered(s->db, TARGET_BACKEND, &others, &s->err), 0);
-	ok(s, store_export_answered(s->db, e.id, &s->err));
-	assert_int_equal(
-		store_export_unanswered(s->db, SOURCE_BACKEND, &none, &s->err), 0);
+	assert_int_equal(unanswered(s, SOURCE_BACKEND, &waiting), 1);
+	assert_string_equal(waiting.id, e.id);
+	assert_string_equal(waiting.reply_id, "newer message");
+	assert_int_equal(unanswered(s, TARGET_BACKEND, &again), 0);
+	ok(s, store_export_answered(s->db, &waiting, &s->err));
+	assert_int_equal(unanswered(s, SOURCE_BACKEND, &waiting), 0);
 	want(s, "guest", &again);
 	assert_string_equal(again.id, e.id);
 	assert_string_equal(again.state, "open");
@@ -300,48 +335,126 @@ static void a_connection_is_wanted_and_answered(void **state)
 static void a_connection_that_cannot_be_made_is_answered_too(void **state)
 {
 	struct store *s = *state;
-	AUTO(free) struct export *list = NULL;
-	struct export e, next;
+	struct export e, next, waiting;
 
 	want(s, "guest", &e);
 	ok(s, store_export_closed(s->db, e.id, "no port is free", &s->err));
-	assert_int_equal(
-		store_export_unanswered(s->db, SOURCE_BACKEND, &list, &s->err), 1);
-	assert_string_equal(list[0].state, "closed");
-	assert_string_equal(list[0].error, "no port is free");
+	assert_int_equal(unanswered(s, SOURCE_BACKEND, &waiting), 1);
+	assert_string_equal(waiting.state, "closed");
+	assert_string_equal(waiting.error, "no port is free");
 	assert_attached(s, "available|detached|-");
 	want(s, "guest", &next);
 	assert_string_not_equal(next.id, e.id);
 }
 
+static int give_up(
+	struct store *s, const char *peer, const char *reply_id, struct export **list)
+{
+	struct disconnect_request request = {
+		.volume_id = s->volume, .loose = true, .peer = peer
+	};
+
+	text_copy(request.reply.queue, sizeof(request.reply.queue), "q");
+	text_copy(request.reply.id, sizeof(request.reply.id), reply_id);
+	return ok(s, store_export_close(s->db, &request, list, &s->err));
+}
+
 static void connections_are_closed_by_peer_or_all(void **state)
 {
 	struct store *s = *state;
+	AUTO(free) struct export *none = NULL;
+	AUTO(free) struct export *one = NULL;
+	AUTO(free) struct export *two = NULL;
 	AUTO(free) struct export *list = NULL;
 	AUTO(free) struct export *here = NULL;
 	AUTO(free) struct export *there = NULL;
-	struct export a, b, c;
+	struct export a, b, c, waiting;
 
-	want(s, "a", &a);
+	want_reply(s, "a", "who opens it", &a);
 	want(s, "b", &b);
 	want(s, "c", &c);
-	assert_int_equal(store_export_close(s->db, s->volume, "x", &s->err), 0);
+	assert_int_equal(give_up(s, "x", "", &none), 0);
 	ok(s, db_listen(s->second, WORK_CHANNEL, &s->err));
-	assert_int_equal(store_export_close(s->db, s->volume, "a", &s->err), 1);
+	assert_int_equal(give_up(s, "a", "who closes it", &one), 1);
 	assert_notified(s, WORK_CHANNEL, SOURCE_BACKEND);
+	/* That one waits in vain now, and can be told. */
+	assert_string_equal(one[0].reply_id, "who opens it");
+	assert_string_equal(one[0].reply_for, REPLY_CONNECTION);
 	assert_sql(s, "a",
 		"select string_agg(peer, ' ') from drover.export"
 		" where state = 'closing'");
+	assert_int_equal(unanswered(s, SOURCE_BACKEND, &waiting), 0);
 	ok(s, store_export_closed(s->db, a.id, NULL, &s->err));
+	assert_int_equal(unanswered(s, SOURCE_BACKEND, &waiting), 1);
+	assert_string_equal(waiting.reply_id, "who closes it");
+	assert_string_equal(waiting.reply_for, REPLY_CLOSED);
+	ok(s, store_export_answered(s->db, &waiting, &s->err));
 	assert_int_equal(store_export_list(s->db, NULL, &list, &s->err), 2);
 	assert_string_equal(list[0].id, b.id);
 	assert_int_equal(store_export_list(s->db, SOURCE_BACKEND, &here, &s->err), 2);
 	assert_int_equal(store_export_list(s->db, TARGET_BACKEND, &there, &s->err), 0);
-	assert_int_equal(store_export_close(s->db, s->volume, NULL, &s->err), 2);
-	assert_int_equal(store_export_close(s->db, s->volume, NULL, &s->err), 2);
+	assert_int_equal(give_up(s, NULL, "all", &two), 2);
+	/* Who gives up several hears of it once, when all are closed. */
+	ok(s, store_export_closed(s->db, b.id, NULL, &s->err));
+	assert_int_equal(unanswered(s, SOURCE_BACKEND, &waiting), 0);
+	ok(s, store_export_closed(s->db, c.id, NULL, &s->err));
+	assert_int_equal(unanswered(s, SOURCE_BACKEND, &waiting), 1);
+	ok(s, store_export_answered(s->db, &waiting, &s->err));
+	assert_int_equal(unanswered(s, SOURCE_BACKEND, &waiting), 0);
 	/* A new request of a peer whose old export is closing gets a new one. */
+	want(s, "b", &b);
+	free(steal(none));
+	assert_int_equal(give_up(s, "b", "", &none), 1);
 	want(s, "b", &a);
 	assert_string_not_equal(a.id, b.id);
+}
+
+static void a_request_that_comes_late_opens_nothing(void **state)
+{
+	struct store *s = *state;
+	AUTO(free) struct export *list = NULL;
+	struct export e;
+
+	ok(s, ask(s, s->volume, "guest", "r1", "i", &e));
+	assert_int_equal(open_it(s, &e), 1);
+	assert_int_equal(give_up(s, "guest", "", &list), 1);
+	ok(s, store_export_closed(s->db, e.id, NULL, &s->err));
+	assert_fails(s, ask(s, s->volume, "guest", "r1", "i", &e), ERR_INVALID_VOLUME,
+		"volume '%s' was connected by this request before, and disconnected "
+		"since",
+		s->volume);
+	ok(s, ask(s, s->volume, "guest", "r2", "i", &e));
+	/* One that could not be opened may be tried again. */
+	ok(s, store_export_closed(s->db, e.id, "no port is free", &s->err));
+	ok(s, ask(s, s->volume, "guest", "r2", "i", &e));
+	assert_string_equal(e.state, "wanted");
+}
+
+static void what_became_read_only_is_not_written_through_an_old_connection(void **state)
+{
+	struct store *s = *state;
+	bool read_only = false;
+	char id[UUID_TEXT_SIZE];
+	struct export e, again;
+
+	want(s, "guest", &e);
+	assert_int_equal(open_it(s, &e), 1);
+	sql(s,
+		"insert into public.volume_admin_metadata (volume_id, key, value,"
+		" deleted) values ('%s', 'readonly', 'True', false)",
+		s->volume);
+	/* The old one has to go first; asked again and again. */
+	assert_fails(s, ask(s, s->volume, "guest", "later", "i", &again), ERR_DB_RETRY,
+		NULL);
+	assert_sql(s, "closing", "select state from drover.export");
+	ok(s, store_export_closed(s->db, e.id, NULL, &s->err));
+	ok(s, ask(s, s->volume, "guest", "later", "i", &again));
+	assert_true(again.read_only);
+	ok(s, store_export_closed(s->db, again.id, NULL, &s->err));
+	ok(s, store_export_connect(s->db, s->volume, "host", &read_only, id, &s->err));
+	assert_true(read_only);
+	assert_int_equal(store_export_get(s->db, id, &e, &s->err), 1);
+	assert_true(e.read_only);
 }
 
 int main(void)
@@ -354,9 +467,13 @@ int main(void)
 		STORE_TEST(closing_twice_has_one_effect),
 		STORE_TEST(another_attachment_keeps_the_volume_in_use),
 		STORE_TEST(only_an_idle_available_volume_is_connected),
+		STORE_TEST(a_guests_own_copy_may_be_connected),
 		STORE_TEST(a_connection_is_wanted_and_answered),
 		STORE_TEST(a_connection_that_cannot_be_made_is_answered_too),
 		STORE_TEST(connections_are_closed_by_peer_or_all),
+		STORE_TEST(a_request_that_comes_late_opens_nothing),
+		STORE_TEST(
+			what_became_read_only_is_not_written_through_an_old_connection),
 	};
 
 	return STORE_MAIN(tests);

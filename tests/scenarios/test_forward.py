@@ -167,11 +167,18 @@ def test_a_late_refusal_reaches_its_caller(hosts, peer, moved):
     import cinder.exception
 
     message = captured("volume-attach_volume")["message"]["args"]
-    with pytest.raises(cinder.exception.NotSupportedOperation):
+    message = {**message, "volume_id": moved, "volume": peer.volume_object(moved)}
+    with pytest.raises(cinder.exception.InvalidUUID):
         peer.volume(OLD, version="3.3").call(
-            peer.context(), "attach_volume",
-            **{**message, "volume_id": moved, "volume": peer.volume_object(moved)})
+            peer.context(), "attach_volume", **{**message, "instance_uuid": "none"})
     assert sent_on(hosts, moved, "attach_volume") == 1
+    attached = peer.volume(OLD, version="3.3").call(
+        peer.context(), "attach_volume", **message)["versioned_object.data"]
+    assert hosts.volume(moved)["status"] == "in-use"
+    assert peer.volume(OLD, version="3.4").call(
+        peer.context(), "detach_volume", volume_id=moved, attachment_id=attached["id"],
+        volume=peer.volume_object(moved)) is None
+    assert hosts.volume(moved)["status"] == "available"
     with pytest.raises(cinder.exception.InvalidInput):
         peer.volume(OLD).call(
             peer.context(), "initialize_connection", connector=connector(nbd=False),
@@ -186,8 +193,12 @@ def test_a_late_refusal_reaches_its_caller(hosts, peer, moved):
             ("attachment_update", {"vref": peer.volume_object(moved), "connector": {},
                                    "attachment_id": str(uuid.uuid4())}),
             ("attachment_delete", {"vref": peer.volume_object(moved),
-                                   "attachment_id": str(uuid.uuid4())}),
-            ("copy_volume_to_image", {"volume_id": moved, "image_meta": {}})):
+                                   "attachment_id": str(uuid.uuid4())})):
+        with pytest.raises(cinder.exception.VolumeAttachmentNotFound):
+            peer.volume(OLD, version="3.9").call(peer.context(), method, **args)
+        assert sent_on(hosts, moved, method) == 1
+    for method, args in (
+            ("copy_volume_to_image", {"volume_id": moved, "image_meta": {}}),):
         with pytest.raises(cinder.exception.NotSupportedOperation):
             peer.volume(OLD, version="3.9").call(peer.context(), method, **args)
         assert sent_on(hosts, moved, method) == 1

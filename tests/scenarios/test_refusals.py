@@ -181,16 +181,18 @@ def test_a_connection_is_refused_while_it_runs(cloud, peer, running):
     with pytest.raises(cinder.exception.InvalidVolume):
         peer.volume().call(peer.context(), "initialize_connection",
                            volume=peer.volume_object(running), connector=connector)
-    cloud.sql("update volumes set status = 'attaching' where id = %s", running)
-    with pytest.raises(Exception) as caught:
-        message = captured("volume-attach_volume")["message"]["args"]
-        peer.volume(version="3.3").call(
-            peer.context(), "attach_volume",
-            **{**message, "volume_id": running, "volume": peer.volume_object(running)})
-    import oslo_messaging
-    assert not isinstance(caught.value, oslo_messaging.MessagingTimeout)
-    cloud.sql("update volumes set status = 'available' where id = %s"
-              " and status = 'attaching'", running)
+    # What os-reserve has written is put back.
+    message = captured("volume-attach_volume")["message"]["args"]
+    for method, version, args in (
+            ("initialize_connection", "3.0", {"connector": connector}),
+            ("attach_volume", "3.3", {**message, "volume_id": running})):
+        cloud.sql("update volumes set status = 'attaching' where id = %s", running)
+        with pytest.raises(cinder.exception.InvalidVolume) as caught:
+            peer.volume(version=version).call(
+                peer.context(), method,
+                **{**args, "volume": peer.volume_object(running)})
+        assert "it is already migrating to" in str(caught.value)
+        assert cloud.volume(running)["status"] == "available"
 
 
 def test_delete_by_message_is_refused_while_it_runs(cloud, peer, running):

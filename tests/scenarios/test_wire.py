@@ -187,9 +187,8 @@ def test_what_is_not_served_is_answered_at_once(cloud, peer):
     """A known method that this service does not do is no silence of a minute."""
     volume = cloud.create(1, "unserved")
     with pytest.raises(Exception) as caught:
-        peer.volume(version="3.4").call(
-            peer.context(), "detach_volume", volume_id=volume, attachment_id=None,
-            volume=peer.volume_object(volume))
+        peer.volume().call(
+            peer.context(), "copy_volume_to_image", volume_id=volume, image_meta={})
     assert "not support" in str(caught.value)
     import oslo_messaging
     assert not isinstance(caught.value, oslo_messaging.MessagingTimeout)
