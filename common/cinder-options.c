@@ -1023,6 +1023,44 @@ const struct option cinder_rabbit_options[] = {
 };
 const size_t cinder_rabbit_options_count = ARRAY_SIZE(cinder_rabbit_options);
 
+/* [nova]: keystoneauth's and Cinder's */
+const struct option cinder_nova_options[] = {
+	I("access_token"),
+	I("access_token_endpoint"),
+	I("access_token_type"),
+	I("application_credential_name"),
+	I("auth_section"),
+	I("certfile"),
+	I("collect_timing"),
+	I("connect_retries"),
+	I("connect_retry_delay"),
+	I("default_domain_id"),
+	I("default_domain_name"),
+	I("domain_id"),
+	I("domain_name"),
+	I("keyfile"),
+	I("max_version"),
+	I("min_version"),
+	I("project_domain_id"),
+	I("project_id"),
+	I("retriable_status_codes"),
+	I("service_name"),
+	I("service_type"),
+	I("split_loggers"),
+	I("status_code_retries"),
+	I("status_code_retry_delay"),
+	I("system_scope"),
+	I("tenant_id"),
+	I("tenant_name"),
+	I("token_auth_url"),
+	I("trust_id"),
+	I("user_domain_id"),
+	I("user_id"),
+	I("valid_interfaces"),
+	I("version"),
+};
+const size_t cinder_nova_options_count = ARRAY_SIZE(cinder_nova_options);
+
 const char *const cinder_sections[] = {
 	"backend",
 	"barbican",

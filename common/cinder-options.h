@@ -20,6 +20,8 @@ extern const struct option cinder_database_options[];
 extern const size_t cinder_database_options_count;
 extern const struct option cinder_rabbit_options[];
 extern const size_t cinder_rabbit_options_count;
+extern const struct option cinder_nova_options[];
+extern const size_t cinder_nova_options_count;
 extern const char *const cinder_sections[];
 extern const size_t cinder_sections_count;
 

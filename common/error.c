@@ -39,6 +39,7 @@ static const char *const code_names[ERR_CODE_COUNT] = {
 	[ERR_AMBIGUOUS] = "ambiguous",
 	[ERR_EXISTS] = "exists",
 	[ERR_BACKEND] = "backend",
+	[ERR_COMPUTE] = "compute",
 	[ERR_MISMATCH] = "mismatch",
 	[ERR_CANCELLED] = "cancelled",
 	[ERR_FENCED] = "fenced",

@@ -46,6 +46,7 @@ enum error_code {
 	ERR_AMBIGUOUS, /* a name that several things have */
 	ERR_EXISTS, /* an object of that name is there and is not ours */
 	ERR_BACKEND, /* the storage failed */
+	ERR_COMPUTE, /* Compute refused or failed; its own words */
 	ERR_MISMATCH, /* what was read back is not what was written */
 	ERR_CANCELLED, /* an operator asked for it */
 	ERR_FENCED, /* another worker has taken over */

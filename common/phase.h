@@ -15,6 +15,8 @@ enum phase {
 	PHASE_WORKING,
 	PHASE_PREPARING,
 	PHASE_COPYING,
+	PHASE_SWAPPING,
+	PHASE_HELD,
 	PHASE_SEALING,
 	PHASE_SETTLING,
 	PHASE_DONE,
@@ -29,7 +31,8 @@ const char *phase_name(enum phase phase);
 enum phase phase_from_name(const char *name);
 /* Nothing follows: done, failed, cancelled. */
 bool phase_is_final(enum phase phase);
-/* May the migration still be taken back? False from the switch on. */
+/* May the migration be taken back without asking anybody? False from the switch on, and while
+ * Compute has the guest. */
 bool phase_can_cancel(enum phase phase);
 /* What volumes.migration_status says in this phase of a migration; NULL: none (or, with
  * migration_result = keep, the result). */

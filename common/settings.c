@@ -21,6 +21,7 @@ struct whole {
 
 	char *over_subscription; /* number or "auto" */
 	char *migration_result;
+	char *compute_api;
 
 	int64_t heartbeat, prefetch, transient_ttl; /* [oslo_messaging_rabbit] */
 	bool durable, auto_delete, quorum, transient_quorum, ssl;
@@ -148,6 +149,14 @@ static const struct option drover_options[] = {
 		"Seconds between two checkpoints, if sooner." },
 	{ "rescan_interval", OPTION_FLOAT, S(rescan_interval), "15", 0.1, 3600,
 		"Seconds after which waiting work is looked for without a notice." },
+	{ "compute_api", OPTION_STRING, W(compute_api), NULL, 0, 0,
+		"Who moves attached volumes: nova, or none; nova if [nova] has auth_url." },
+	{ "compute_poll", OPTION_FLOAT, S(compute_poll), "30", 0.1, 3600,
+		"Seconds between two looks at what Compute does with a volume." },
+	{ "compute_grace", OPTION_FLOAT, S(compute_grace), "120", 0, MANY,
+		"Seconds that Compute may need for its answer when it has ended." },
+	{ "compute_timeout", OPTION_FLOAT, S(compute_timeout), "86400", 1, MANY,
+		"Seconds without any answer of Compute after which a migration is held." },
 	{ "worker_attempts", OPTION_INT, S(worker_attempts), "5", 1, 1000,
 		"Crashes of an operation without progress before it is given up." },
 	{ "worker_timeout", OPTION_FLOAT, S(worker_timeout), "60", 2, MANY,
@@ -228,6 +237,38 @@ static const struct option backend_host_options[] = {
 		0, 0, "Host part of this backend's name, in place of host." },
 };
 
+static const struct option nova_options[] = {
+	{ "auth_url", OPTION_STRING, S(nova.auth_url), NULL, 0, 0,
+		"Keystone, version 3: http://host:5000/v3." },
+	{ "auth_type", OPTION_STRING, S(nova.auth_type), "password", 0, 0,
+		"password or v3applicationcredential." },
+	{ "username", OPTION_STRING, S(nova.username), NULL, 0, 0,
+		"A user with the role service or admin." },
+	{ "password", OPTION_STRING, S(nova.password), NULL, 0, 0, "Its password." },
+	{ "user_domain_name", OPTION_STRING, S(nova.user_domain_name), "Default", 0, 0,
+		"Its domain." },
+	{ "project_name", OPTION_STRING, S(nova.project_name), "service", 0, 0,
+		"The project it asks for a token of." },
+	{ "project_domain_name", OPTION_STRING, S(nova.project_domain_name), "Default",
+		0, 0, "The project's domain." },
+	{ "application_credential_id", OPTION_STRING, S(nova.application_credential_id),
+		NULL, 0, 0, "In place of user and project." },
+	{ "application_credential_secret", OPTION_STRING,
+		S(nova.application_credential_secret), NULL, 0, 0, "Its secret." },
+	{ "region_name", OPTION_STRING, S(nova.region_name), NULL, 0, 0,
+		"Compute's region; the first of the catalogue if not set." },
+	{ "interface", OPTION_STRING, S(nova.interface), "public", 0, 0,
+		"Compute's interface: public, internal or admin." },
+	{ "endpoint_override", OPTION_STRING, S(nova.endpoint_override), NULL, 0, 0,
+		"Compute's URL, http://host:8774/v2.1; the catalogue's if not set." },
+	{ "cafile", OPTION_STRING, S(nova.cafile), NULL, 0, 0,
+		"Certificates that Keystone's and Compute's are checked against." },
+	{ "insecure", OPTION_BOOL, S(nova.insecure), "false", 0, 0,
+		"Do not check them." },
+	{ "timeout", OPTION_FLOAT, S(nova.timeout), "60", 1, 3600,
+		"Seconds that one request may take." },
+};
+
 static const struct section_table {
 	const char *name;
 	const struct option *options;
@@ -237,6 +278,7 @@ static const struct section_table {
 	{ "database", database_options, ARRAY_SIZE(database_options) },
 	{ "oslo_messaging_rabbit", rabbit_options, ARRAY_SIZE(rabbit_options) },
 	{ "drover", drover_options, ARRAY_SIZE(drover_options) },
+	{ "nova", nova_options, ARRAY_SIZE(nova_options) },
 };
 
 static const char *const default_paths[] = {
@@ -373,10 +415,83 @@ static int check_database(struct whole *w, struct error *err)
 	return 0;
 }
 
+static int need(const struct settings *s, const char *value, const char *option,
+	struct error *err)
+{
+	if (value && *value)
+		return 0;
+	error_set(err, ERR_CONFIG, "it is not set, but compute_api is 'nova'");
+	return blame(s, "nova", option, err);
+}
+
+static int check_url(const struct settings *s, const char *url, const char *option,
+	struct error *err)
+{
+	if (!url || strncmp(url, "https://", 8) == 0 || strncmp(url, "http://", 7) == 0)
+		return 0;
+	error_set(err, ERR_CONFIG, "'%.200s' is neither http:// nor https://", url);
+	return blame(s, "nova", option, err);
+}
+
+static int check_nova(struct settings *s, struct error *err)
+{
+	struct nova_settings *nova = &s->nova;
+
+	nova->is_credential = strcmp(nova->auth_type, "v3applicationcredential") == 0;
+	if (!nova->is_credential && strcmp(nova->auth_type, "password") != 0 &&
+		strcmp(nova->auth_type, "v3password") != 0) {
+		error_set(err, ERR_CONFIG,
+			"'%.64s' is neither password nor v3applicationcredential",
+			nova->auth_type);
+		return blame(s, "nova", "auth_type", err);
+	}
+	if (need(s, nova->auth_url, "auth_url", err) < 0 ||
+		check_url(s, nova->auth_url, "auth_url", err) < 0 ||
+		check_url(s, nova->endpoint_override, "endpoint_override", err) < 0)
+		return -1;
+	if (nova->is_credential)
+		return need(s, nova->application_credential_id,
+			       "application_credential_id", err) < 0 ||
+				need(s, nova->application_credential_secret,
+					"application_credential_secret", err) < 0
+			? -1
+			: 0;
+	return need(s, nova->username, "username", err) < 0 ||
+			need(s, nova->password, "password", err) < 0
+		? -1
+		: 0;
+}
+
+static int check_compute(struct whole *w, struct error *err)
+{
+	struct settings *s = &w->settings;
+	bool has_nova = s->nova.auth_url && *s->nova.auth_url;
+	const char *api = w->compute_api ? w->compute_api : has_nova ? "nova" : "none";
+
+	s->compute_api = COMPUTE_NONE;
+	if (strcmp(api, "none") == 0)
+		return 0;
+	if (strcmp(api, "nova") != 0) {
+		error_set(err, ERR_CONFIG, "'%.64s' is neither 'nova' nor 'none'", api);
+		return blame(s, "drover", "compute_api", err);
+	}
+	s->compute_api = COMPUTE_NOVA;
+	if (check_nova(s, err) == 0)
+		return 0;
+	if (w->compute_api)
+		return -1;
+	/* A cinder.conf may know ways to Compute that we do not. */
+	log_warning("attached volumes cannot be migrated: %s", err->text);
+	s->compute_api = COMPUTE_NONE;
+	return 0;
+}
+
 static int check_drover(struct whole *w, struct error *err)
 {
 	struct settings *s = &w->settings;
 
+	if (check_compute(w, err) < 0)
+		return -1;
 	s->migration_result_keep = strcmp(w->migration_result, "keep") == 0;
 	if (s->migration_result_keep || strcmp(w->migration_result, "clear") == 0)
 		return 0;
@@ -474,6 +589,11 @@ static void warn_unknown_options(const struct settings *s)
 		{ drover_options, ARRAY_SIZE(drover_options) },
 		{ 0 },
 	};
+	const struct option_table in_nova[] = {
+		{ nova_options, ARRAY_SIZE(nova_options) },
+		{ cinder_nova_options, cinder_nova_options_count },
+		{ 0 },
+	};
 	const struct option_table in_backend[] = {
 		{ backend_options, ARRAY_SIZE(backend_options) },
 		{ backend_host_options, ARRAY_SIZE(backend_host_options) },
@@ -485,6 +605,7 @@ static void warn_unknown_options(const struct settings *s)
 	conf_warn_unknown(conf, "database", in_database);
 	conf_warn_unknown(conf, "oslo_messaging_rabbit", in_rabbit);
 	conf_warn_unknown(conf, "drover", in_drover);
+	conf_warn_unknown(conf, "nova", in_nova);
 	conf_warn_unknown(conf, "backend_defaults", in_backend);
 	for (char **name = s->enabled_backends; *name; name++)
 		conf_warn_unknown(conf, *name, in_backend);
@@ -827,6 +948,12 @@ static void print_list(char *const *list)
 	}
 }
 
+static bool is_secret(const struct option *option)
+{
+	return strcmp(option->name, "password") == 0 ||
+		strcmp(option->name, "application_credential_secret") == 0;
+}
+
 static void print_option(const struct option *option, const void *from)
 {
 	const void *at = (const char *)from + option->offset;
@@ -835,7 +962,7 @@ static void print_option(const struct option *option, const void *from)
 	printf("# %s\n%s%s = ", option->help, unset ? "#" : "", option->name);
 	switch (option->type) {
 	case OPTION_STRING:
-		print_text(unset ? "" : *(char *const *)at);
+		print_text(unset ? "" : is_secret(option) ? "***" : *(char *const *)at);
 		break;
 	case OPTION_BOOL:
 		fputs(BOOL_TEXT(*(const bool *)at), stdout);

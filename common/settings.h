@@ -12,6 +12,29 @@
 #include "common/error.h"
 #include "common/rpc.h"
 
+/* [nova]: who asks Compute, and where it is; names as in Cinder and keystoneauth. NULL: not
+ * set. */
+struct nova_settings {
+	char *auth_url;
+	char *auth_type; /* "password" or "v3applicationcredential", see is_credential */
+	char *username, *password, *user_domain_name;
+	char *project_name, *project_domain_name;
+	char *application_credential_id, *application_credential_secret;
+	char *region_name, *interface;
+	char *endpoint_override; /* Compute's URL; NULL: from Keystone's catalogue */
+	char *cafile; /* NULL: the system's certificates */
+	bool insecure; /* TLS is not verified */
+	double timeout; /* seconds for one request */
+	bool is_credential; /* auth_type */
+};
+
+/* Whom the volume manager asks to move attached volumes. */
+enum compute_api { COMPUTE_NONE, COMPUTE_NOVA };
+static inline const char *compute_api_name(enum compute_api api)
+{
+	return api == COMPUTE_NOVA ? "nova" : "none";
+}
+
 /* [DEFAULT], [database], [oslo_messaging_rabbit] and Drover's own [drover]. Names of the
  * fields are the names of the options. Owned by the struct settings. */
 struct settings {
@@ -55,6 +78,11 @@ struct settings {
 	int64_t checkpoint_bytes; /* 256 MiB */
 	double checkpoint_seconds; /* 5 */
 	double rescan_interval; /* 15 s */
+	enum compute_api compute_api; /* none without [nova] auth_url */
+	double compute_poll; /* 30 s between two looks at what Compute does */
+	double compute_grace; /* 120 s without its word after it has ended */
+	double compute_timeout; /* 86400 s without its word at all */
+	struct nova_settings nova;
 	int64_t worker_attempts; /* crashes without progress before giving up, 5 */
 	double worker_timeout; /* 60 s */
 	double lease_time; /* 30 s, at least 3 * report_interval */

@@ -96,6 +96,12 @@ static void every_phase_that_is_reached_ends(void **state)
 					phase_is_final(phase));
 }
 
+/* While Compute has the guest, the way back is not ours alone. */
+static bool is_computes(enum phase phase)
+{
+	return phase == PHASE_SWAPPING || phase == PHASE_HELD;
+}
+
 /* Until the switch a migration can fail and be cancelled, and after it neither. */
 static void there_is_a_way_back_exactly_until_the_switch(void **state)
 {
@@ -104,7 +110,7 @@ static void there_is_a_way_back_exactly_until_the_switch(void **state)
 		bool back = reachable("migrate_volume") & 1u << phase &&
 			phase < PHASE_SETTLING;
 
-		assert_int_equal(phase_can_cancel(phase), back);
+		assert_int_equal(phase_can_cancel(phase), back && !is_computes(phase));
 		assert_int_equal(
 			phase_step_find("migrate_volume", phase, PHASE_FAILED) != NULL,
 			back);
@@ -117,6 +123,8 @@ static void there_is_a_way_back_exactly_until_the_switch(void **state)
 	assert_string_equal(phase_migration_status(PHASE_QUEUED), "starting");
 	assert_string_equal(phase_migration_status(PHASE_PREPARING), "migrating");
 	assert_string_equal(phase_migration_status(PHASE_COPYING), "migrating");
+	/* Nova looks for exactly this word. */
+	assert_string_equal(phase_migration_status(PHASE_SWAPPING), "migrating");
 	assert_string_equal(phase_migration_status(PHASE_SEALING), "completing");
 }
 

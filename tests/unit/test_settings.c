@@ -12,6 +12,7 @@
 
 #include "common/log.h"
 #include "common/settings.h"
+#include "common/text.h"
 
 #define DATABASE "\n[database]\nconnection = postgresql://u:p@h/d\n"
 
@@ -180,7 +181,7 @@ static void an_operators_cinder_conf_is_read_in_silence(void **state)
 		"image_conversion_dir = $state_path/conversion\nvolume_dd_blocksize = 1M\n"
 		"lock_path = /tmp\nvolume_group = vg\ntarget_helper = lioadm\n"
 		"[oslo_messaging_rabbit]\nkombu_reconnect_delay = 1\nrabbit_retry_interval"
-		"=1\n[keystone_authtoken]\nanything = 1\n[nova]\nx = 1\n"
+		"=1\n[keystone_authtoken]\nanything = 1\n[nova]\nsplit_loggers = 1\n"
 		"[oslo_concurrency]\nlock_path = /x\n[oslo_policy]\n[privsep]\n"
 		"[backend_defaults]\nvolume_clear = none\n"
 		"[idle]\nvolume_driver = cinder.volume.drivers.rbd.RBDDriver\n"
@@ -440,6 +441,60 @@ static void the_listing_can_be_read_again(void **state)
 	assert_non_null(strstr(first, "\n[y]\n"));
 }
 
+#define NOVA "[nova]\nauth_url = https://k:5000/v3\n"
+#define USER "username = cinder\npassword = hush\n"
+
+static void attached_volumes_are_moved_by_nova_if_it_is_known(void **state)
+{
+	AUTO(settings_free) struct settings *none = loaded(DATABASE);
+	AUTO(settings_free) struct settings *nova = loaded(DATABASE NOVA USER);
+	AUTO(settings_free)
+	struct settings *off =
+		loaded(DATABASE "[drover]\ncompute_api = none\n" NOVA USER);
+	AUTO(settings_free)
+	struct settings *credential =
+		loaded(DATABASE NOVA "auth_type = v3applicationcredential\n"
+				     "application_credential_id = i\n"
+				     "application_credential_secret = hush\n");
+	AUTO(free) char *user = printed(nova);
+	AUTO(free) char *secret = printed(credential);
+
+	assert_int_equal(none->compute_api, COMPUTE_NONE);
+	assert_int_equal(nova->compute_api, COMPUTE_NOVA);
+	assert_int_equal(off->compute_api, COMPUTE_NONE);
+	assert_int_equal(credential->compute_api, COMPUTE_NOVA);
+	assert_true(credential->nova.is_credential && !nova->nova.is_credential);
+	assert_string_equal(nova->nova.interface, "public");
+	assert_string_equal(nova->nova.project_name, "service");
+	assert_non_null(strstr(user, "\npassword = ***\n"));
+	assert_null(strstr(user, "hush"));
+	assert_null(strstr(secret, "hush"));
+}
+
+/* A cinder.conf may log in to Compute in a way that is not known here. */
+static void what_is_wrong_of_nova_is_a_warning_unless_it_is_asked_for(void **state)
+{
+	static const char *const wrong[] = {
+		DATABASE "%s" NOVA,
+		DATABASE "%s" NOVA USER "auth_type = v3oidcpassword\n",
+		DATABASE "%s" NOVA "auth_type = v3applicationcredential\n",
+		DATABASE "%s" NOVA USER "endpoint_override = ftp://x\n",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		AUTO(free) char *text = text_format(wrong[i], "");
+		AUTO(free)
+		char *asked = text_format(wrong[i], "[drover]\ncompute_api = nova\n");
+		AUTO(free) char *said = warnings(text);
+		struct settings *s = NULL;
+		struct error err;
+
+		assert_non_null(strstr(said, "attached volumes cannot be migrated"));
+		assert_int_equal(load(asked, &s, &err), -1);
+		assert_int_equal(err.code, ERR_CONFIG);
+	}
+}
+
 static void the_listing_keeps_secrets(void **state)
 {
 	AUTO(settings_free)
@@ -474,6 +529,9 @@ int main(void)
 		cmocka_unit_test(an_nfs_backend_takes_cinders_options),
 		cmocka_unit_test(a_wrong_backend_is_one_sentence),
 		cmocka_unit_test(the_listing_can_be_read_again),
+		cmocka_unit_test(attached_volumes_are_moved_by_nova_if_it_is_known),
+		cmocka_unit_test(
+			what_is_wrong_of_nova_is_a_warning_unless_it_is_asked_for),
 		cmocka_unit_test(the_listing_keeps_secrets),
 	};
 
