@@ -7,7 +7,7 @@
 #include "cli/table.h"
 #include "common/store/garbage.h"
 
-static const char *state_name(enum garbage_state state)
+static const char *state_name(const struct garbage *garbage)
 {
 	static const char *const names[] = {
 		[GARBAGE_WAITING] = "waiting",
@@ -15,7 +15,7 @@ static const char *state_name(enum garbage_state state)
 		[GARBAGE_REMOVED] = "removed",
 	};
 
-	return names[state];
+	return garbage->quarantined ? "quarantined" : names[garbage->state];
 }
 
 static const char *name_now(const struct garbage *garbage)
@@ -37,7 +37,7 @@ static void list_json(const struct garbage *list, int count)
 		fields_text(o, "identity", list[i].identity);
 		fields_text(o, "volume_id", list[i].volume_id);
 		fields_text(o, "operation_id", list[i].operation_id);
-		json_add_string(o, "state", state_name(list[i].state));
+		json_add_string(o, "state", state_name(&list[i]));
 		fields_text(o, "reason", list[i].reason);
 		json_add_int(o, "attempts", list[i].attempts);
 		json_add_double(o, "wait_seconds", list[i].wait_s);
@@ -57,7 +57,7 @@ static void list_table(const struct garbage *list, int count)
 	for (int i = 0; i < count; i++) {
 		table_add(table, list[i].host);
 		table_add(table, name_now(&list[i]));
-		table_add(table, state_name(list[i].state));
+		table_add(table, state_name(&list[i]));
 		table_add(table, list[i].reason);
 		table_add_int(table, list[i].attempts);
 		table_add(table, list[i].created_at);

@@ -60,6 +60,8 @@ static const struct verb verbs[] = {
 		"follow a volume's migration until it ends" },
 	{ "cancel", "VOLUME", 1, 1, OPT_BIT(OPT_WAIT), verb_cancel,
 		"end a volume's migration; the volume stays where it is" },
+	{ "resolve", "VOLUME", 1, 1, OPT_BIT(OPT_MOVED) | OPT_BIT(OPT_NOT_MOVED),
+		verb_resolve, "end a migration that is held: say where its guest is" },
 	{ "migration list", "[VOLUME]", 0, 1, JSON | OPT_BIT(OPT_ALL),
 		verb_migration_list, "migrations, the newest first" },
 	{ "migration show", "VOLUME|MIGRATION", 1, 1, JSON, verb_migration_show,

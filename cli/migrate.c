@@ -138,6 +138,12 @@ int verb_cancel(struct cli *cli, struct error *err)
 	watched.request_id = found ? last.op.request_id : NULL;
 	if (cli_has(cli, OPT_WAIT))
 		return wait_cancelled(cli, &watched, err);
+	if (found && (last.op.phase == PHASE_SWAPPING || last.op.phase == PHASE_HELD)) {
+		cli_say("noted, but Compute cannot end what it has begun for '%s': the "
+			"volume stays where it is only if that fails",
+			volume_label(&watched.volume));
+		return 0;
+	}
 	cli_say("the migration of '%s' will be cancelled",
 		volume_label(&watched.volume));
 	return 0;

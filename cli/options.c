@@ -33,6 +33,8 @@ static const struct {
 	[OPT_NO_PROGRESS] = { "--no-progress", NULL, "wait silently" },
 	[OPT_READY_TO_LEAVE] = { "--ready-to-leave", NULL,
 		"what stands in the way of Cinder's own services" },
+	[OPT_MOVED] = { "--moved", NULL, "the guest runs on the temporary volume" },
+	[OPT_NOT_MOVED] = { "--not-moved", NULL, "the guest stayed where it was" },
 };
 
 bool options_has(const struct options *options, enum option_id id)

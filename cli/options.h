@@ -30,6 +30,8 @@ enum option_id {
 	OPT_WAIT,
 	OPT_NO_PROGRESS,
 	OPT_READY_TO_LEAVE,
+	OPT_MOVED,
+	OPT_NOT_MOVED,
 	OPT_COUNT
 };
 #define OPT_BIT(id) (1u << (id))

@@ -27,6 +27,7 @@ int verb_garbage_remove(struct cli *cli, struct error *err);
 
 int verb_migrate(struct cli *cli, struct error *err);
 int verb_cancel(struct cli *cli, struct error *err);
+int verb_resolve(struct cli *cli, struct error *err);
 int verb_watch(struct cli *cli, struct error *err);
 int verb_migration_list(struct cli *cli, struct error *err);
 int verb_migration_show(struct cli *cli, struct error *err);

@@ -74,3 +74,6 @@ common_libcommon_a_SOURCES += common/program.c common/program.h
 common_libcommon_a_SOURCES += \
 	common/store/details.c common/store/details.h \
 	common/store/history.c common/store/history.h
+common_libcommon_a_SOURCES += \
+	common/store/compute.c common/store/compute.h \
+	common/store/compute_end.c common/store/migration_parts.h

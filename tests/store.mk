@@ -44,6 +44,7 @@ integration_tests += \
 	tests/integration/test_store_attachments \
 	tests/integration/test_store_moved \
 	tests/integration/test_store_garbage \
+	tests/integration/test_store_compute \
 	tests/integration/test_store_doctor \
 	tests/integration/test_store_peer \
 	tests/integration/test_store_retype \
@@ -101,6 +102,9 @@ tests_integration_test_store_garbage_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_pools_SOURCES = \
 	tests/integration/test_store_pools.c $(store_fixture)
 tests_integration_test_store_pools_LDADD = $(UNIT_LIBS) -lpthread
+tests_integration_test_store_compute_SOURCES = \
+	tests/integration/test_store_compute.c $(store_fixture)
+tests_integration_test_store_compute_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_doctor_SOURCES = \
 	tests/integration/test_store_doctor.c $(store_fixture)
 tests_integration_test_store_doctor_LDADD = $(UNIT_LIBS)

@@ -154,7 +154,8 @@ int store_garbage_add_snapshot_locked(struct db *db, const char *snapshot_id,
 /* What was copied to may be all that is left when the source is gone for good: it is renamed,
  * and removed when the source's manager is there again. */
 #define DUE \
-	"(g.remove_after <= now() and not exists (select 1 from drover.migration km" \
+	"(not g.quarantined and g.remove_after <= now()" \
+	"  and not exists (select 1 from drover.migration km" \
 	"  join drover.operation ko on ko.id = km.operation_id" \
 	"  join drover.manager kl on kl.host = ko.host" \
 	"  where km.operation_id = g.operation_id and km.temporary_id = g.volume_id" \
@@ -162,7 +163,8 @@ int store_garbage_add_snapshot_locked(struct db *db, const char *snapshot_id,
 
 #define COLUMNS \
 	"g.id, g.host, g.name, g.trash_name, g.identity, g.by_name, g.volume_id," \
-	" g.operation_id, g.reason, g.state, g.epoch, g.attempts, g.last_error," \
+	" g.operation_id, g.reason, g.state, g.quarantined, g.epoch, g.attempts," \
+	" g.last_error," \
 	" " DUE " as due," \
 	" to_char(g.created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS') as created_text," \
 	" extract(epoch from now() - g.created_at) as age_s," \
@@ -193,6 +195,7 @@ static void garbage_from_row(const PGresult *rows, int row, struct garbage *out)
 						   : GARBAGE_REMOVED;
 	out->by_name = row_bool(rows, row, "by_name");
 	out->due = row_bool(rows, row, "due");
+	out->quarantined = row_bool(rows, row, "quarantined");
 	out->epoch = row_int(rows, row, "epoch");
 	out->attempts = row_int(rows, row, "attempts");
 	out->age_s = row_double(rows, row, "age_s");
@@ -218,8 +221,9 @@ int store_garbage_due(struct db *db, const char *backend, int limit,
 		" and g.removed_at is null and g.not_before <= now()"
 		" and not exists (select 1 from drover.operation o"
 		"  where o.id = g.operation_id and o.finished_at is null)"
-		" and not exists (select 1 from drover.export e"
-		"  where e.volume_id = g.volume_id and e.closed_at is null)"
+		" and not g.quarantined and not exists (select 1 from drover.export e"
+		"  where e.volume_id = g.volume_id and e.host = g.host"
+		"  and e.closed_at is null)"
 		" and (g.state = 'waiting' or " DUE ")"
 		" order by g.created_at, g.id limit $2::int";
 	AUTO(PQclear) PGresult *rows = NULL;
@@ -249,7 +253,7 @@ static int hurry_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
 		"update drover.garbage g set operation_id = null, remove_after = now(),"
-		" not_before = now() where g.removed_at is null"
+		" not_before = now(), quarantined = false where g.removed_at is null"
 		" and $1 in (g.id::text, g.name, g.trash_name)"
 		" and not exists (select 1 from drover.operation o"
 		"  where o.id = g.operation_id and o.finished_at is null) returning g.host";

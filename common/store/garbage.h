@@ -51,6 +51,7 @@ struct garbage {
 	enum garbage_state state;
 	bool by_name;
 	bool due; /* remove_after has come */
+	bool quarantined; /* left alone until an operator says otherwise */
 	int64_t epoch, attempts;
 	double age_s;
 	double wait_s; /* until it is tried again or may be removed */

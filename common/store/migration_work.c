@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The transactions of a migration's worker: each moves the operation one phase on, or
- * back, together with the rows that users see. Lock order: S, T, ours. */
+ * back, together with the rows that users see. Lock order: S, T, ours. Those of attached
+ * volumes are in compute.c. */
 #include <stdio.h>
 #include <string.h>
 
+#include "common/store/compute.h"
 #include "common/store/garbage.h"
+#include "common/store/migration_parts.h"
 #include "common/store/migrations.h"
 #include "common/store/peer.h"
 #include "common/store/retype.h"
 
 /* A phase's transaction that was made before its commit's outcome was lost is found done
  * by the phase; then the rest of it was done too. */
-static int already_at(
-	struct db *db, struct migration *m, enum phase to, struct error *err)
+int store_part_at(struct db *db, struct migration *m, enum phase to, struct error *err)
 {
 	if (store_operation_lock(db, &m->op, err) < 0)
 		return -1;
 	return m->op.phase == to;
 }
 
-static int get_source(
+int store_part_source(
 	struct db *db, struct migration *m, struct volume *volume, struct error *err)
 {
 	int found = store_volume_get_locked(db, m->op.volume_id, volume, err);
@@ -36,7 +38,8 @@ static int check_source(
 {
 	static const char *const allowed[] = { "available", "maintenance", "retyping",
 		"reserved", "awaiting-transfer", NULL };
-	bool ok = false;
+	bool attached = strcmp(m->route, "compute") == 0;
+	bool ok = attached && strcmp(volume->status, "in-use") == 0;
 
 	if (!address_matches(volume->host, m->source) ||
 		strcmp(volume->name_id, m->source_name_id) != 0)
@@ -51,10 +54,10 @@ static int check_source(
 	if (volume->snapshot_objects > 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' got snapshots meanwhile", volume_called(volume));
-	if (volume->connected > 0)
+	if (volume->connected > 0 && !attached)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' was attached meanwhile", volume_called(volume));
-	if (volume->exports > 0)
+	if (volume->exports > 0 && !attached)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' was connected meanwhile", volume_called(volume));
 	for (unsigned i = 0; allowed[i]; i++)
@@ -69,7 +72,7 @@ static int check_source(
 /* An administrator's reset of migration_status means: stop. A row that is not in the phase any
  * more is another matter: a database that failed over has forgotten, or somebody else works.
  * m->op was read in this transaction. */
-static int check_unchanged(const struct migration *m, const struct volume *volume,
+int store_part_unchanged(const struct migration *m, const struct volume *volume,
 	enum phase phase, struct error *err)
 {
 	const char *expected = phase_migration_status(phase);
@@ -125,18 +128,28 @@ static int insert_temporary(struct db *db, const struct migration *m, struct err
 		db, sql, err, m->op.volume_id, m->temporary_id, m->target, m->op.id);
 }
 
+/* Attached volumes: still so? */
+static int prepare_route(struct db *db, struct migration *m,
+	const struct volume *volume, struct error *err)
+{
+	if (strcmp(m->route, "compute") != 0)
+		return 0;
+	return store_compute_prepare_locked(db, m, volume, err) < 0 ? -1 : 0;
+}
+
 static int prepare_body(struct db *db, void *arg, struct error *err)
 {
 	struct migration *m = arg;
 	struct volume volume;
 	int done;
 
-	if (get_source(db, m, &volume, err) < 0)
+	if (store_part_source(db, m, &volume, err) < 0)
 		return -1;
-	done = already_at(db, m, PHASE_PREPARING, err);
+	done = store_part_at(db, m, PHASE_PREPARING, err);
 	if (done)
 		return done < 0 ? -1 : 0;
-	if (check_unchanged(m, &volume, PHASE_QUEUED, err) < 0 ||
+	if (store_part_unchanged(m, &volume, PHASE_QUEUED, err) < 0 ||
+		prepare_route(db, m, &volume, err) < 0 ||
 		check_source(m, &volume, err) < 0 || insert_temporary(db, m, err) < 0 ||
 		set_migration_status(db, volume.id, PHASE_PREPARING, err) < 0)
 		return -1;
@@ -145,7 +158,9 @@ static int prepare_body(struct db *db, void *arg, struct error *err)
 
 int store_migration_prepare(struct db *db, struct migration *m, struct error *err)
 {
-	return db_transact(db, prepare_body, m, err);
+	if (db_transact(db, prepare_body, m, err) < 0)
+		return -1;
+	return m->route[0] ? store_compute_route(db, m, err) : 0;
 }
 
 /* ---- preparing -> copying ---- */
@@ -163,12 +178,12 @@ static int start_copy_body(struct db *db, void *arg, struct error *err)
 	struct volume volume;
 	int done;
 
-	if (get_source(db, m, &volume, err) < 0)
+	if (store_part_source(db, m, &volume, err) < 0)
 		return -1;
-	done = already_at(db, m, PHASE_COPYING, err);
+	done = store_part_at(db, m, PHASE_COPYING, err);
 	if (done)
 		return done < 0 ? -1 : 0;
-	if (check_unchanged(m, &volume, PHASE_PREPARING, err) < 0 ||
+	if (store_part_unchanged(m, &volume, PHASE_PREPARING, err) < 0 ||
 		db_run(db, route, err, m->op.id, m->route) < 0 ||
 		db_run(db, ready, err, m->temporary_id) < 0 ||
 		store_volume_set_location_locked(
@@ -308,12 +323,12 @@ static int seal_body(struct db *db, void *arg, struct error *err)
 	struct volume volume;
 	int done;
 
-	if (get_source(db, m, &volume, err) < 0)
+	if (store_part_source(db, m, &volume, err) < 0)
 		return -1;
-	done = already_at(db, m, PHASE_SEALING, err);
+	done = store_part_at(db, m, PHASE_SEALING, err);
 	if (done)
 		return done < 0 ? -1 : 0;
-	if (check_unchanged(m, &volume, PHASE_COPYING, err) < 0 ||
+	if (store_part_unchanged(m, &volume, PHASE_COPYING, err) < 0 ||
 		db_run(db, sql, err, m->op.id, m->digest, NUM(m->copied),
 			NUM(m->skipped)) < 0 ||
 		db_run(db, questions, err, m->op.id) < 0 ||
@@ -373,7 +388,7 @@ static int check_temporary(const struct migration *m, const struct volume *sourc
 		temporary->id, temporary->status, temporary->migration_status);
 }
 
-static int take_placement(
+int store_part_take_placement(
 	struct db *db, const struct migration *m, bool keep_result, struct error *err)
 {
 	/* Placement moves, what users own stays: W-02. A status that the operation itself
@@ -457,22 +472,22 @@ static int switch_body(struct db *db, void *arg, struct error *err)
 	struct address address;
 	int done, found;
 
-	if (get_source(db, m, &source, err) < 0)
+	if (store_part_source(db, m, &source, err) < 0)
 		return -1;
 	found = store_volume_get_locked(db, m->temporary_id, &temporary, err);
-	done = found < 0 ? -1 : already_at(db, m, PHASE_SETTLING, err);
+	done = found < 0 ? -1 : store_part_at(db, m, PHASE_SETTLING, err);
 	if (done)
 		return done < 0 ? -1 : 0;
 	if (!found)
 		return error_set(err, ERR_VOLUME_NOT_FOUND,
 			"the temporary volume '%s' is not there any more",
 			m->temporary_id);
-	if (check_unchanged(m, &source, PHASE_SEALING, err) < 0 ||
+	if (store_part_unchanged(m, &source, PHASE_SEALING, err) < 0 ||
 		check_exports(db, m, err) < 0 || check_source(m, &source, err) < 0 ||
 		check_temporary(m, &source, &temporary, err) < 0 ||
 		address_parse(source.host, &address, err) < 0)
 		return -1;
-	if (take_placement(db, m, what->keep_result, err) < 0 ||
+	if (store_part_take_placement(db, m, what->keep_result, err) < 0 ||
 		store_retype_switch_locked(db, m, err) < 0 ||
 		store_volume_delete_locked(db, &temporary, err) < 0 ||
 		store_garbage_add_volume_locked(db, &source, address.backend, m->op.id,
@@ -507,7 +522,7 @@ int store_migration_done(struct db *db, struct migration *m, struct error *err)
 
 /* ---- the way back ---- */
 
-static int release_source(
+int store_part_release_source(
 	struct db *db, const struct migration *m, bool keep_result, struct error *err)
 {
 	static const char sql[] =
@@ -553,7 +568,7 @@ static int drop_at_peer(
 	return db_run(db, sql, err, temporary->id);
 }
 
-static int drop_temporary(struct db *db, const struct migration *m,
+int store_part_drop_temporary(struct db *db, const struct migration *m,
 	const struct volume *temporary, struct error *err)
 {
 	struct address address;
@@ -583,16 +598,16 @@ static int roll_back_body(struct db *db, void *arg, struct error *err)
 	found = store_volume_get_locked(db, m->temporary_id, &temporary, err);
 	if (found < 0)
 		return -1;
-	done = already_at(db, m, what->to, err);
+	done = store_part_at(db, m, what->to, err);
 	if (done)
 		return done < 0 ? -1 : 0;
 	if (!phase_can_cancel(m->op.phase))
 		return error_set(err, ERR_FENCED,
 			"operation '%s' is in phase '%s' and cannot be taken back",
 			m->op.id, phase_name(m->op.phase));
-	if (release_source(db, m, what->keep_result, err) < 0 ||
+	if (store_part_release_source(db, m, what->keep_result, err) < 0 ||
 		store_retype_release_locked(db, m, err) < 0 ||
-		(found && drop_temporary(db, m, &temporary, err) < 0) ||
+		(found && store_part_drop_temporary(db, m, &temporary, err) < 0) ||
 		store_operation_move_locked(
 			db, &m->op, what->to, what->why->text, err) < 0 ||
 		store_operation_reason_locked(

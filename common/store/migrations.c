@@ -7,6 +7,7 @@
 
 #include "common/store/connections.h"
 #include "common/store/services.h"
+#include "common/store/compute.h"
 
 static bool one_of(const char *text, const char *const *list)
 {
@@ -36,18 +37,15 @@ static int check_migration_status(
 		volume_called(volume), now);
 }
 
+/* Compute may be able to move it. */
 static int check_attachments(
 	struct db *db, const struct volume *volume, struct error *err)
 {
-	char who[256];
+	struct guest guest;
 
 	if (volume->attachments == 0 && strcmp(volume->status, "in-use") != 0)
 		return 0;
-	if (store_volume_attached_to(db, volume->id, who, sizeof(who), err) < 0)
-		return -1;
-	return error_set(err, ERR_INVALID_VOLUME,
-		"volume '%s' cannot be migrated: it is attached to %s; detach it first",
-		volume_called(volume), who[0] ? who : "somebody");
+	return store_compute_check(db, volume, &guest, err);
 }
 
 /* Without a server of ours: a share that somebody was told of. */
@@ -67,6 +65,9 @@ static int check_connections(
 
 static int check_status(const struct volume *volume, bool starting, struct error *err)
 {
+	/* Its attachments were looked at before. */
+	if (strcmp(volume->status, "in-use") == 0)
+		return 0;
 	/* lock_volume: the API tier has made an available volume "maintenance". */
 	if (strcmp(volume->status, "available") == 0 ||
 		(starting && strcmp(volume->status, "maintenance") == 0))
@@ -103,11 +104,11 @@ static int check_volume(
 	if (check_attachments(db, volume, err) < 0)
 		return -1;
 	/* A connection without attachment: somebody may be writing. */
-	if (volume->exports > 0)
+	if (volume->exports > 0 && volume->attachments == 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be migrated: it is connected",
 			volume_called(volume));
-	if (check_connections(db, volume, err) < 0)
+	if (volume->attachments == 0 && check_connections(db, volume, err) < 0)
 		return -1;
 	return check_status(volume, starting, err);
 }
@@ -300,6 +301,9 @@ static int insert_migration(struct db *db, const struct volume *volume,
 			BOOL_TEXT(peer)) < 0 ||
 		db_run(db, mark, err, volume->id, status_before(volume)) < 0)
 		return -1;
+	if (volume->attachments > 0 &&
+		store_compute_admit_locked(db, volume, id, err) < 0)
+		return -1;
 	return store_notify(db, WORK_CHANNEL, source->backend, err);
 }
 
@@ -474,7 +478,8 @@ int store_migration_cancel(struct db *db, const char *volume_id, struct error *e
 		" updated_at = clock_timestamp()"
 		" where volume_id = $1 and kind = 'migrate_volume'"
 		" and finished_at is null and phase in"
-		" ('queued', 'preparing', 'copying', 'sealing') returning host";
+		" ('queued', 'preparing', 'copying', 'swapping', 'held', 'sealing')"
+		" returning host";
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, volume_id);
 

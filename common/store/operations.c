@@ -242,8 +242,8 @@ int store_operation_due(struct db *db, const char *backend, int limit,
 	static const char sql[] =
 		"select " COLUMNS " from drover.operation where host = $1"
 		" and finished_at is null and not_before <= now()"
-		" and phase in ('queued', 'working', 'preparing', 'copying', 'sealing',"
-		"  'settling')"
+		" and phase in ('queued', 'working', 'preparing', 'copying', 'swapping',"
+		"  'held', 'sealing', 'settling')"
 		" order by cancel or kind <> 'migrate_volume' desc, created_at, id"
 		" limit $2::int";
 	AUTO(PQclear) PGresult *rows = NULL;
