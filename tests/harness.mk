@@ -20,6 +20,7 @@ EXTRA_DIST += \
 	tests/harness/cinder_commands.py \
 	tests/harness/attachments.py \
 	tests/harness/cloud.py \
+	tests/harness/compute.py \
 	tests/harness/demo.py \
 	tests/harness/faulty_disk.py \
 	tests/harness/hosts.py \
@@ -47,6 +48,7 @@ EXTRA_DIST += \
 	tests/scenarios/test_attach.py \
 	tests/scenarios/test_attach_nfs.py \
 	tests/scenarios/test_cli.py \
+	tests/scenarios/test_compute.py \
 	tests/scenarios/test_config.py \
 	tests/scenarios/test_crash.py \
 	tests/scenarios/test_damage.py \

@@ -10,3 +10,14 @@ tests_model_check_model_SOURCES = \
 	tests/model/worker.c tests/model/world.c common/phase.c
 tests_model_check_model_CFLAGS = -std=gnu17 $(WARNING_FLAGS) -O2
 tests_model_check_model_LDFLAGS =
+
+check_PROGRAMS += tests/model/check-compute
+TESTS += tests/model/check-compute
+tests_model_check_compute_SOURCES = tests/model/compute.c
+tests_model_check_compute_CFLAGS = -std=gnu17 $(WARNING_FLAGS) -O2
+tests_model_check_compute_LDFLAGS =
+
+check_PROGRAMS += tests/unit/test_nova
+TESTS += tests/unit/test_nova
+tests_unit_test_nova_SOURCES = tests/unit/test_nova.c
+tests_unit_test_nova_LDADD = volume-manager/libwork.a $(UNIT_LIBS)

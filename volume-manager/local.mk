@@ -51,3 +51,11 @@ volume_manager_drover_worker_LDADD = volume-manager/libwork.a \
 volume_manager_drover_mount_SOURCES = volume-manager/mount_main.c
 volume_manager_drover_mount_LDADD = volume-manager/libbackend.a copy/libcopy.a \
 	$(COMMON_LIBS)
+
+# Compute
+volume_manager_libmanager_a_SOURCES += volume-manager/methods_compute.c
+volume_manager_libwork_a_SOURCES += \
+	volume-manager/nova.c volume-manager/nova.h \
+	volume-manager/nova_answers.c volume-manager/nova_answers.h \
+	volume-manager/work_compute.c
+volume_manager_drover_worker_LDADD += $(CURL_LIBS)

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/store/schema.h"
+#include "common/store/compute.h"
 #include "common/store/services.h"
 #include "volume-manager/backend.h"
 #include "volume-manager/process.h"
@@ -246,6 +247,10 @@ static int renew(struct managed *managed, int64_t begun_ms, struct error *err)
 	managed->said_held = false;
 	managed->until_ms = begun_ms + (int64_t)part_ms;
 	if (!managed->leased) {
+		if (store_compute_offer(manager->db, managed->settings->host,
+			    manager->owner,
+			    compute_api_name(manager->settings->compute_api), err) < 0)
+			return -1;
 		managed->leased = managed->had = true;
 		rpc_pause(manager->rpc, false);
 		reports_look_at(managed);

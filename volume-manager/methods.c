@@ -188,22 +188,6 @@ int methods_refuse_changed(struct manager *manager, const struct rpc_request *re
 	return methods_put_back(manager, id, status, reservations, err);
 }
 
-/* Known, and answered "not supported" at once; but whoever has the volume now, a Cinder
- * say, may do it. */
-static int not_supported(void *arg, const struct rpc_request *request,
-	struct json_object **result, struct error *err)
-{
-	const char *id = envelope_volume_id(request->args);
-	int moved = 0;
-
-	if (id && uuid_is(id))
-		moved = forward_if_moved(methods_manager(arg), request, id, err);
-	if (moved)
-		return moved;
-	return error_set(err, ERR_NOT_SUPPORTED,
-		"'%s' is not supported by this service", request->method);
-}
-
 const struct rpc_method manager_methods[] = {
 	{ "create_volume", methods_create_volume },
 	{ "delete_volume", methods_delete_volume },
@@ -222,7 +206,7 @@ const struct rpc_method manager_methods[] = {
 	/* These name a volume. */
 	{ "create_snapshot", methods_create_snapshot },
 	{ "delete_snapshot", methods_delete_snapshot },
-	{ "migrate_volume_completion", not_supported },
+	{ "migrate_volume_completion", methods_migrate_volume_completion },
 	{ "update_migrated_volume", methods_update_migrated_volume },
 	{ "extend_volume_completion", methods_extend_completion },
 	{ "copy_volume_to_image", methods_refuse_upload },

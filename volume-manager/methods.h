@@ -43,6 +43,10 @@ void methods_reservations(struct json_object *args, const char *key,
 int methods_refuse_changed(struct manager *manager, const struct rpc_request *request,
 	const char *status, const char *doing, struct error *err);
 
+/* migrate_volume_completion, see methods_compute.c. */
+int methods_migrate_volume_completion(void *arg, const struct rpc_request *request,
+	struct json_object **result, struct error *err);
+
 /* retype, see methods_retype.c. */
 int methods_retype(void *arg, const struct rpc_request *message,
 	struct json_object **result, struct error *err);

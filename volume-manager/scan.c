@@ -27,6 +27,17 @@
 /* Several pieces of work that end together make one report. */
 #define LOOK_SECONDS 0.2
 
+/* While Compute copies it is looked at again and again. */
+static void log_claim(const struct operation *op)
+{
+	bool looks = op->phase == PHASE_SWAPPING || op->phase == PHASE_HELD;
+
+	log_line(looks ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+		"operation claimed id=%s kind=%s volume=%s phase=%s epoch=%lld", op->id,
+		op->kind, op->volume_id, phase_name(op->phase),
+		(long long)epoch_number(op->epoch));
+}
+
 static int start_operations(
 	struct manager *manager, const struct managed *managed, struct error *err)
 {
@@ -50,10 +61,7 @@ static int start_operations(
 			return -1;
 		if (!claimed)
 			continue;
-		log_info(
-			"operation claimed id=%s kind=%s volume=%s phase=%s epoch=%lld",
-			op.id, op.kind, op.volume_id, phase_name(op.phase),
-			(long long)epoch_number(op.epoch));
+		log_claim(&op);
 		if (child_start(manager, CHILD_OPERATION, op.id, &op, err) < 0)
 			return -1;
 	}

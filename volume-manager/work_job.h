@@ -13,6 +13,7 @@
 #define EXPORT_PSK_USER "drover"
 
 struct asker;
+struct nova;
 
 struct job {
 	struct work *work;
@@ -24,6 +25,7 @@ struct job {
 	struct peer_mount *peer_mount; /* of work_peer.c */
 	struct object_row source_object, target_object;
 	struct asker *asker; /* of work_remote.c, while it copies */
+	struct nova *nova; /* of work_compute.c; NULL: not asked yet */
 };
 
 /* Have T made on the other host; returns when it is there. */
@@ -37,6 +39,14 @@ int peer_make_target(struct job *job, struct error *err);
 int peer_open_target(struct job *job, struct endpoint *out, struct error *err);
 int peer_disconnect(struct job *job, struct error *err);
 void peer_mount_free(struct peer_mount *mount);
+/* An attached volume: its guest copies. work_compute.c */
+bool compute_is_route(const struct job *job);
+/* Before anything is made: can Compute do it? */
+int compute_check(struct job *job, struct error *err);
+/* Ask Compute, look what becomes of it, and end it when that is proven. 0 it is in another
+ * phase, 1 it goes on and is looked at again later. */
+int compute_swap(struct job *job, struct error *err);
+void compute_close(struct job *job);
 /* Around each use of the database by callbacks of the copy: two threads share it. */
 void job_db_lock(struct job *job);
 void job_db_unlock(struct job *job);

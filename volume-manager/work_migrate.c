@@ -6,6 +6,7 @@
 
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/store/compute.h"
 #include "common/store/migrations.h"
 #include "common/store/peer.h"
 #include "common/store/remote.h"
@@ -20,6 +21,7 @@ static void job_clear(struct job *job)
 		backend_close(job->target);
 	job->source = job->target = NULL;
 	peer_mount_free(job->peer_mount);
+	compute_close(job);
 }
 
 static void auto_job_clear(struct job *job)
@@ -73,6 +75,8 @@ static int endpoint_of(struct backend *backend, const struct object_row *object,
 
 static int prepare(struct job *job, struct error *err)
 {
+	if (compute_is_route(job) && compute_check(job, err) < 0)
+		return -1;
 	return work_sure(
 		job->work, store_migration_prepare(job->work->db, &job->m, err), err);
 }
@@ -130,6 +134,8 @@ static int make_target(struct job *job, struct error *err)
 		job->m.location, sizeof(job->m.location), job->target_object.location);
 	if (fault_point("migrate.preparing.made", err) < 0)
 		return -1;
+	if (compute_is_route(job))
+		return work_sure(work, store_swap_begin(work->db, &job->m, err), err);
 	return work_sure(work,
 		store_migration_start_copy(work->db, &job->m, choose_route(job), err),
 		err);
@@ -293,6 +299,7 @@ static int settle(struct job *job, struct error *err)
 	return work_sure(work, store_migration_done(work->db, &job->m, err), err);
 }
 
+/* 0 done, 1 to be gone on with later, by another worker. */
 static const struct {
 	enum phase phase;
 	int (*run)(struct job *job, struct error *err);
@@ -300,6 +307,8 @@ static const struct {
 	{ PHASE_QUEUED, prepare },
 	{ PHASE_PREPARING, make_target },
 	{ PHASE_COPYING, copy },
+	{ PHASE_SWAPPING, compute_swap },
+	{ PHASE_HELD, compute_swap },
 	{ PHASE_SEALING, seal },
 	{ PHASE_SETTLING, settle },
 };
@@ -389,14 +398,18 @@ static int run_all(struct job *job)
 
 	while (!phase_is_final(job->m.op.phase)) {
 		enum phase before = job->m.op.phase;
+		int later;
 
 		error_clear(&err);
 		if (job->m.op.cancel && phase_can_cancel(before)) {
 			error_set(&err, ERR_CANCELLED, "the migration was cancelled");
 			return take_back(job, &err);
 		}
-		if (run_phase(job, &err) < 0)
+		later = run_phase(job, &err);
+		if (later < 0)
 			return after_failure(job, &err);
+		if (later > 0)
+			return WORK_DONE;
 		log_info("migration moved on id=%s volume=%s from=%s to=%s",
 			job->m.op.id, job->m.op.volume_id, phase_name(before),
 			phase_name(job->m.op.phase));

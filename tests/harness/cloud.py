@@ -138,10 +138,11 @@ class Daemon:
 
 class Cloud:
     """servers: (Postgres, Rabbit) that run already; without them it starts its own.
-    default, drover: more options of these sections. backends: name -> options."""
+    default, drover: more options of these sections. backends: name -> options.
+    sections: others, name -> options."""
 
     def __init__(self, builddir, servers=None, srcdir=None, default=None, drover=None,
-                 backends=None, start=True, faults=True, tmp=None):
+                 backends=None, start=True, faults=True, tmp=None, sections=None):
         self.builddir = os.path.abspath(builddir)
         self.id = uuid.uuid4().hex
         self.tmp = tmp or processes.temporary_directory("drover-cloud-")
@@ -161,6 +162,7 @@ class Cloud:
         self.default = {"report_interval": "1", "periodic_interval": "2",
                         "service_down_time": "10", **(default or {})}
         self.drover_options = {"rescan_interval": "2", **(drover or {})}
+        self.sections = sections or {}
         self.config = self.write_config("drover.conf")
         # Where the storage can clone, tests that want bytes copied have to say so.
         self.reflinks = _can_clone(*[self.directory(b) for b in list(self.backends)[:2]])
@@ -198,6 +200,8 @@ class Cloud:
         lines += ["[database]",
                   f"connection = {database or self.database_url()}",
                   "[drover]"] + [f"{k} = {v}" for k, v in self.drover_options.items()]
+        for section, options in self.sections.items():
+            lines += [f"[{section}]"] + [f"{k} = {v}" for k, v in options.items()]
         for backend in backends or self.backends:
             options = {"volume_driver": "file", "volume_backend_name": backend,
                        "file_directory": self.directory(backend),

@@ -3,7 +3,7 @@
 
 build_packages="autoconf automake gcc libc6-dev make pkg-config librabbitmq-dev
 	libjson-c-dev libpq-dev uuid-dev libev-dev libxxhash-dev libnbd-dev
-	liburing-dev"
+	liburing-dev libcurl4-openssl-dev"
 server_packages="postgresql-15 rabbitmq-server python3 python3-psycopg2 nbdkit libnbd-bin
 	gnutls-bin e2fsprogs"
 test_packages="clang clang-format git openssl libcmocka-dev python3-pytest python3-pika

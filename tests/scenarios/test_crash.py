@@ -25,6 +25,7 @@ ELSEWHERE = {
     "read_back.reading": "test_hosts.py",
     "snapshot.made": "test_life.py",
 }
+ELSEWHERE.update({p: "test_compute.py" for p in POINTS if p.startswith("compute.")})
 
 
 def ended_well(cloud, volume, digest, deadline=60):
