@@ -90,6 +90,11 @@ void assert_volume(struct store *s, const char *volume_id, const char *want);
 struct migration_request request_of(struct store *s, const char *request_id);
 /* Admitted and claimed. */
 void admit_migration(struct store *s, const char *request_id, struct migration *m);
+/* The others are of operations that are no migration, and of attached volumes. */
+static inline bool is_of_a_copy(enum phase phase)
+{
+	return phase != PHASE_WORKING && phase != PHASE_SWAPPING && phase != PHASE_HELD;
+}
 /* The worker's calls up to the phase; T's object is written down as made. */
 void bring_to(struct store *s, struct migration *m, enum phase phase);
 /* Claim again: *m gets the new epoch. */

@@ -20,7 +20,7 @@ static void every_phase_before_the_switch_can_be_taken_back(void **state)
 		enum phase phase = i / 2, to = ends[i % 2];
 		struct migration m;
 
-		if (phase == PHASE_WORKING)
+		if (!is_of_a_copy(phase))
 			continue;
 		store_reset(state);
 		admit_migration(s, "r1", &m);

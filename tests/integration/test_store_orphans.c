@@ -83,7 +83,7 @@ static void a_silent_hosts_migration_is_taken_back_in_every_phase(void **state)
 		struct orphan orphan;
 		struct migration m;
 
-		if (phase == PHASE_WORKING)
+		if (!is_of_a_copy(phase))
 			continue;
 		store_reset(state);
 		admit_migration(s, "r1", &m);
