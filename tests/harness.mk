@@ -12,12 +12,14 @@ EXTRA_DIST += \
 	tests/cinder/shape.py \
 	tests/cinder/test_compatibility.py \
 	tests/cinder/test_migrate.py \
+	tests/cinder/test_mixed.py \
 	tests/cinder/test_replay.py \
 	tests/cinder/test_service.py \
 	tests/data/cinder \
 	tests/harness/cinder_api.py \
 	tests/harness/cinder_cloud.py \
 	tests/harness/cinder_commands.py \
+	tests/harness/cinder_services.py \
 	tests/harness/attachments.py \
 	tests/harness/cloud.py \
 	tests/harness/compute.py \

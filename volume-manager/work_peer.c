@@ -279,7 +279,7 @@ int peer_disconnect(struct job *job, struct error *err)
 {
 	AUTO(json_object_put) struct json_object *args = json_object_new_object();
 	AUTO(rpc_client_close) struct rpc_client *client = NULL;
-	struct json_object *result = NULL, *volume = NULL;
+	struct json_object *result = NULL;
 	struct peer_address to;
 
 	if (job->target)
@@ -288,9 +288,6 @@ int peer_disconnect(struct job *job, struct error *err)
 	json_add_string(args, "volume_id", job->m.temporary_id);
 	json_add(args, "connector", connector(job));
 	json_add_bool(args, "force", true);
-	if (t_object(job, &volume, err) < 0)
-		return -1;
-	json_add(args, "volume", volume);
 	if (call(job, "terminate_connection", args, &result, err) < 0)
 		return -1;
 	json_object_put(result);

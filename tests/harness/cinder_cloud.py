@@ -102,11 +102,19 @@ class CinderCloud(Cloud):
     def _make_directories(self):
         for address in BACKENDS:
             os.makedirs(self.directory(address), exist_ok=True)
-            export = f"{self.tmp}/exports/{SHARES[address].replace(':', '')}"
-            if self.driver == "nfs" and not os.path.exists(export):
-                os.makedirs(export)
-                subprocess.run(["mount", "--bind", export, self.directory(address)],
-                               check=True)
+            if self.driver == "nfs":
+                self.mount(SHARES[address], address.split("@")[0])
+
+    def mount(self, share, host):
+        """The share is mounted on this host: a directory stands in for it."""
+        digest = hashlib.md5(share.encode()).hexdigest()
+        point = f"{self._mount_base(host)}/{digest}"
+        export = f"{self.tmp}/exports/{share.replace(':', '')}"
+        if os.path.ismount(point):
+            return
+        for path in (point, export):
+            os.makedirs(path, exist_ok=True)
+        subprocess.run(["mount", "--bind", export, point], check=True)
 
     def backend_of(self, host):
         return host.split("#")[0]

@@ -9,7 +9,7 @@ server_packages="postgresql-15 rabbitmq-server python3 python3-psycopg2 nbdkit l
 test_packages="clang clang-format git openssl libcmocka-dev python3-pytest python3-pika
 	python3-libnbd python3-oslo.messaging python3-oslo.config cinder-common qemu-utils
 	xfsprogs iproute2 nftables fuse3 mount"
-cinder_packages="cinder-api python3-cinderclient uwsgi-core uwsgi-plugin-python3 rsync"
+cinder_packages="cinder-api cinder-scheduler cinder-volume sudo dmidecode python3-cinderclient uwsgi-core uwsgi-plugin-python3 rsync"
 bench_packages="fio qemu-utils xfsprogs"
 
 # need_packages NAME...: install what is missing as root, otherwise say it and fail.
