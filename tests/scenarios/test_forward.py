@@ -183,7 +183,7 @@ def test_a_late_refusal_reaches_its_caller(hosts, peer, moved):
         peer.volume(OLD).call(
             peer.context(), "initialize_connection", connector=connector(nbd=False),
             volume=peer.volume_object(moved))
-    with pytest.raises(cinder.exception.NotSupportedOperation):
+    with pytest.raises(cinder.exception.InvalidVolume):
         peer.volume(OLD).call(
             peer.context(), "migrate_volume_completion", error=False,
             volume=peer.volume_object(moved), new_volume=peer.volume_object(moved))
@@ -212,12 +212,12 @@ def test_a_late_refusal_reaches_its_caller(hosts, peer, moved):
     assert sent_on(hosts, moved, "remove_export") == 1
     # The new volume's owner is asked, wherever the old one is.
     here = hosts.create(1, "here")
-    with pytest.raises(cinder.exception.NotSupportedOperation):
+    with pytest.raises(cinder.exception.InvalidVolume):
         peer.volume(OLD).call(
             peer.context(), "update_migrated_volume", volume_status="available",
             volume=peer.volume_object(here), new_volume=peer.volume_object(moved))
     assert sent_on(hosts, moved, "update_migrated_volume") == 1
-    with pytest.raises(cinder.exception.NotSupportedOperation):
+    with pytest.raises(cinder.exception.InvalidVolume):
         peer.volume(OLD).call(
             peer.context(), "update_migrated_volume", volume_status="available",
             volume=peer.volume_object(moved), new_volume=peer.volume_object(here))
