@@ -15,6 +15,9 @@
 #include "common/store/volume_object.h"
 #include "volume-manager/work_job.h"
 
+/* A request that was sent is on its way for as long; then it was lost. */
+#define ASKED_SECONDS 30.0
+
 /* ---- asking ---- */
 
 static int open_client(struct job *job, struct rpc_client **out, struct error *err)
@@ -93,17 +96,22 @@ static int ask_to_create(struct job *job, struct error *err)
 int peer_make_target(struct job *job, struct error *err)
 {
 	struct work *work = job->work;
+	/* A worker before this one may have asked: a second request would fail T. */
+	const double ask_after = epoch_number(job->m.op.epoch) > 1 ? ASKED_SECONDS : 0;
 	const double began = clock_seconds();
+	bool asked = false;
 	double waited = 0;
 	int made = work_sure(work, store_remote_created(work->db, &job->m, err), err);
 
-	/* It may have been asked before: then T fails, which is taken back. */
-	if (made == 0 && ask_to_create(job, err) < 0)
-		return -1;
 	while (made == 0) {
 		if (work_stopping(work))
 			return work_stop_error(err);
 		waited = clock_seconds() - began;
+		if (!asked && waited >= ask_after) {
+			if (ask_to_create(job, err) < 0)
+				return -1;
+			asked = true;
+		}
 		if (waited > work->settings->peer_timeout)
 			return error_set(err, ERR_TIMEOUT,
 				"target: '%s' has not made the temporary volume in "

@@ -9,7 +9,8 @@ ONE, TWO, FAR = "server1@nfs-1#nfs1", "server1@nfs-2#nfs2", "server2@nfs-1#nfs1"
 
 
 def filled(cloud, name, host=ONE):
-    volume = cloud.make(name, host)
+    """Of a type that any backend may have."""
+    volume = cloud.make(name, host, volume_type="t-plain2")
     cloud.fill(volume)
     return volume, cloud.digest(volume)
 

@@ -89,3 +89,21 @@ def test_what_was_moved_to_cinder_is_deleted_there(fleet):
     assert os.path.exists(path)
     fleet.delete(volume)
     fleet.wait_for(lambda: not os.path.exists(path), 30, "its file is gone")
+
+
+@pytest.mark.parametrize("point", ["peer.created", "peer.connected"])
+def test_a_worker_dies(mixed, point):
+    """Between asking Cinder and what comes of it: the next worker goes on."""
+    volume = mixed.make(point, OURS)
+    mixed.fill(volume)
+    digest = mixed.digest(volume)
+    mixed.points.hold(point)
+    mixed.cinder("migrate", volume, THEIRS)
+    mixed.points.reached(point)
+    mixed.kill_worker()
+    mixed.points.release()
+    done = mixed.finished(volume, 90)
+    assert done["phase"] == "done", done["reason"]
+    assert mixed.volume(volume)["host"] == THEIRS
+    assert mixed.digest(volume) == digest
+    assert not mixed.python.errors(), "\n".join(mixed.python.errors())

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "snapshot.made": "test_life.py",
 }
 ELSEWHERE.update({p: "test_compute.py" for p in POINTS if p.startswith("compute.")})
+ELSEWHERE.update({p: "cinder/test_mixed.py" for p in POINTS if p.startswith("peer.")})
 
 
 def ended_well(cloud, volume, digest, deadline=60):
