@@ -99,7 +99,7 @@ def test_a_worker_dies(mixed, point):
     digest = mixed.digest(volume)
     mixed.points.hold(point)
     mixed.cinder("migrate", volume, THEIRS)
-    mixed.points.reached(point)
+    mixed.points.reached(point, 90)
     mixed.kill_worker()
     mixed.points.release()
     done = mixed.finished(volume, 90)

@@ -64,7 +64,7 @@ class Service:
             os.chmod(f"{directory}/mount.nfs", 0o755)
         return f"{directory}:/usr/sbin:/usr/bin:/sbin:/bin"
 
-    def start(self, deadline=90):
+    def start(self, deadline=240):
         with open(self._log, "ab") as log:
             self.process = processes.spawn(
                 self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
