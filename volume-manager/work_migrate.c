@@ -408,7 +408,8 @@ static int run_all(struct job *job)
 		later = run_phase(job, &err);
 		if (later < 0)
 			return after_failure(job, &err);
-		if (later > 0)
+		/* Phases that are done with return rows, or nothing. */
+		if (later > 0 && job->m.op.phase == before)
 			return WORK_DONE;
 		log_info("migration moved on id=%s volume=%s from=%s to=%s",
 			job->m.op.id, job->m.op.volume_id, phase_name(before),
