@@ -349,7 +349,7 @@ int store_migration_admit_locked(struct db *db, const struct migration_request *
 {
 	struct address source, target;
 	struct volume volume;
-	bool peer;
+	bool peer = false;
 	int known;
 
 	if (address_parse(request->target, &target, err) < 0 ||
