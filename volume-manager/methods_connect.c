@@ -394,10 +394,11 @@ void methods_answer(struct manager *manager, struct managed *managed)
 		struct rpc_address to;
 		int done;
 
-		/* One that is being started again will be open once more. */
+		/* One that is still being opened, or started again, will be open. */
 		if (strcmp(export->state, "open") == 0 &&
-			!process_is((pid_t) export->pid, export->pid_start,
-				export->boot_id))
+			(child_find(manager, CHILD_EXPORT, export->id) ||
+				!process_is((pid_t) export->pid, export->pid_start,
+					export->boot_id)))
 			continue;
 		done = answer(manager, export, &info, &why);
 		if (done < 0 && methods_must_wait(&why)) {

@@ -297,6 +297,8 @@ stay(struct work *work, struct export *export, int report)
 	struct error err;
 
 	setsid();
+	/* The process that waits for the report dies with the manager; this one does not. */
+	signal(SIGPIPE, SIG_IGN);
 	if (serve(work, export, report, &err) == 0)
 		_exit(WORK_DONE);
 	_exit(failed(work, export, &err));

@@ -308,6 +308,8 @@ def test_messages_that_come_twice(cloud, api, peer):
 def test_the_manager_dies_before_it_answers(cloud, api, pool, when):
     volume = cloud.create(1, f"died-{when}")
     attachment = api.create(volume)
+    # The first call of all imports modules, which only the main thread can.
+    api.call(volume, "3.0", "get_capabilities", discover=False)
     if when == "closing":
         api.update(volume, attachment, connector())
         pid = export_of(cloud, volume)["pid"]
