@@ -17,6 +17,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def api(cloud, peer):
+    peer.timeout = 60  # rpc_response_timeout
     return Attachments(cloud, peer)
 
 
@@ -322,7 +323,7 @@ def test_the_manager_dies_before_it_answers(cloud, api, pool, when):
         cloud.manager.kill()
         cloud.points.release()
     cloud.manager.start()
-    answer = waiting.result(30)
+    answer = waiting.result(90)
     if when == "opening":
         opened(answer).shutdown()
         assert answer["export"] == export_of(cloud, volume)["id"]
