@@ -346,7 +346,7 @@ static int ask(struct nova *nova, struct question *question, const char *path,
 	struct answer *answer, struct error *err)
 {
 	char url[NOVA_URL_MAX + 256];
-	int done;
+	int done = -1;
 
 	question->with_token = true;
 	question->url = url;
@@ -354,14 +354,17 @@ static int ask(struct nova *nova, struct question *question, const char *path,
 		answer->unsent = true;
 		answer->status = 0;
 		if ((!nova->token[0] || nova->token_ends < time(NULL) + TOKEN_SPARE) &&
-			authenticate(nova, err) < 0)
-			return -1;
+			authenticate(nova, err) < 0) {
+			done = -1;
+			break;
+		}
 		snprintf(url, sizeof(url), "%s%s", nova->url, path);
 		done = how(nova, question, answer, err);
 		if (done < 0 || answer->status != 401)
 			break;
 		nova->token[0] = '\0';
 	}
+	question->url = NULL;
 	return done;
 }
 
