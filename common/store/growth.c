@@ -191,10 +191,7 @@ static int settle_quota(struct db *db, const struct operation *op,
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, op->id);
 
-	for (int i = 0; i < count; i++)
-		if (settle(db, row_text(rows, i, "uuid"), err) < 0)
-			return -1;
-	return count < 0 ? -1 : 0;
+	return count < 0 ? -1 : store_quota_each(db, rows, settle, err);
 }
 
 static int done_body(struct db *db, void *arg, struct error *err)

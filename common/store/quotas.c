@@ -49,6 +49,16 @@ int store_quota_roll_back_all(
 	return 0;
 }
 
+int store_quota_each(struct db *db, const PGresult *rows,
+	int (*settle)(struct db *db, const char *reservation, struct error *err),
+	struct error *err)
+{
+	for (int i = 0; i < PQntuples(rows); i++)
+		if (settle(db, row_text(rows, i, "uuid"), err) < 0)
+			return -1;
+	return 0;
+}
+
 int store_quota_give_back(struct db *db, const char *project_id, const char *resource,
 	const char *volume_type, int64_t count, int64_t gib, struct error *err)
 {

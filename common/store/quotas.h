@@ -22,6 +22,10 @@ int store_quota_commit_all(
 	struct db *db, const char *const *reservations, struct error *err);
 int store_quota_roll_back_all(
 	struct db *db, const char *const *reservations, struct error *err);
+/* One of the first two for each row, which has a uuid. */
+int store_quota_each(struct db *db, const PGresult *rows,
+	int (*settle)(struct db *db, const char *reservation, struct error *err),
+	struct error *err);
 
 /* So many fewer "volumes" (or "snapshots") and gigabytes are in use, also of the type of
  * that name. */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/store/quotas.h"
+
 /* ---- reservations ---- */
 
 static int add_ids(const char *const *ids, char *out, size_t *length, struct error *err)
@@ -37,27 +39,28 @@ static int reservations_text(const struct retype_request *request,
 	return 0;
 }
 
-/* Only positive deltas were added to "reserved"; the negative ones count at the commit. */
-#define ENDED_RESERVATIONS(ids) \
-	"with ended as (update public.reservations set deleted = true," \
-	"  deleted_at = localtimestamp, updated_at = localtimestamp" \
-	"  where uuid in (" ids ") and not deleted" \
-	"  returning usage_id, delta), sums as (select usage_id," \
-	"  sum(delta) as delta, sum(greatest(delta, 0)) as reserved" \
-	"  from ended group by usage_id)"
-#define COMMIT_SUMS \
-	" update public.quota_usages u set in_use = greatest(0, u.in_use + s.delta)," \
-	" reserved = greatest(0, u.reserved - s.reserved)," \
-	" updated_at = localtimestamp from sums s where u.id = s.usage_id"
-#define ROLL_BACK_SUMS \
-	" update public.quota_usages u set" \
-	" reserved = greatest(0, u.reserved - s.reserved)," \
-	" updated_at = localtimestamp from sums s" \
-	" where u.id = s.usage_id and s.reserved > 0"
-#define GIVEN "select unnest($1::varchar[])"
-#define OF_MIGRATION \
-	"select unnest(reservations) from drover.migration" \
-	" where operation_id = $1::uuid"
+static int settle_given(struct db *db, const struct retype_request *request,
+	int (*settle)(
+		struct db *db, const char *const *reservations, struct error *err),
+	struct error *err)
+{
+	if (settle(db, request->reservations, err) < 0)
+		return -1;
+	return settle(db, request->old_reservations, err);
+}
+
+static int settle_of_migration(struct db *db, const struct migration *m,
+	int (*settle)(struct db *db, const char *reservation, struct error *err),
+	struct error *err)
+{
+	static const char sql[] =
+		"select unnest(reservations) as uuid from drover.migration"
+		" where operation_id = $1::uuid";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, m->op.id);
+
+	return count < 0 ? -1 : store_quota_each(db, rows, settle, err);
+}
 
 /* ---- the type ---- */
 
@@ -100,8 +103,7 @@ static bool stays(const struct volume *volume, const char *target)
 }
 
 static int retype_in_place(struct db *db, const struct volume *volume,
-	const struct retype_request *request, const char *reservations,
-	struct error *err)
+	const struct retype_request *request, struct error *err)
 {
 	static const char type[] =
 		"update public.volumes set volume_type_id = $2::varchar,"
@@ -109,13 +111,12 @@ static int retype_in_place(struct db *db, const struct volume *volume,
 			"$2") ", status = coalesce(nullif(previous_status,"
 			      " 'retyping'), case when $3::bool then 'in-use' else 'available' end),"
 			      " updated_at = localtimestamp where id = $1";
-	static const char quota[] = ENDED_RESERVATIONS(GIVEN) COMMIT_SUMS;
 
 	if (store_volume_idle(db, volume, "be retyped", err) < 0 ||
 		db_run(db, type, err, volume->id, request->new_type_id,
 			BOOL_TEXT(volume->attachments > 0)) < 0)
 		return -1;
-	return db_run(db, quota, err, reservations) < 0 ? -1 : 0;
+	return settle_given(db, request, store_quota_commit_all, err);
 }
 
 static int retype_by_migration(struct db *db, const struct volume *volume,
@@ -177,7 +178,7 @@ static int retype_body(struct db *db, void *arg, struct error *err)
 		return -1;
 	*what->out = RETYPED_IN_PLACE;
 	if (stays(&volume, request->migration.target))
-		return retype_in_place(db, &volume, request, reservations, err);
+		return retype_in_place(db, &volume, request, err);
 	*what->out = RETYPED_BY_MIGRATION;
 	return retype_by_migration(db, &volume, request, reservations, &admission, err);
 }
@@ -203,11 +204,9 @@ static int put_back_type(struct db *db, const char *volume_id, struct error *err
 
 static int refuse_body(struct db *db, void *arg, struct error *err)
 {
-	static const char quota[] = ENDED_RESERVATIONS(GIVEN) ROLL_BACK_SUMS;
 	const struct retype *what = arg;
 	const struct retype_request *request = what->request;
 	const struct migration_request *migration = &request->migration;
-	char reservations[RESERVATIONS_TEXT_SIZE];
 	struct volume volume;
 	int found = store_volume_get_locked(db, migration->volume_id, &volume, err);
 	int known = found <= 0 ? found : store_migration_is_known(db, migration, err);
@@ -216,9 +215,8 @@ static int refuse_body(struct db *db, void *arg, struct error *err)
 		return -1;
 	if (known > 0)
 		return 0;
-	/* With ids that are none, the volume at least. */
-	if (reservations_text(request, reservations, NULL) == 0 &&
-		db_run(db, quota, err, reservations) < 0)
+	/* Ids that are none are found nowhere. */
+	if (settle_given(db, request, store_quota_roll_back_all, err) < 0)
 		return -1;
 	if (!found || strcmp(volume.status, "retyping") != 0)
 		return 0;
@@ -246,12 +244,10 @@ int store_retype_switch_locked(
 		" multiattach =" MULTIATTACH_OF(
 			"m.new_type_id") " from drover.migration m where v.id = $1"
 					 " and m.operation_id = $2::uuid and m.new_type_id is not null";
-	static const char quota[] = ENDED_RESERVATIONS(OF_MIGRATION) COMMIT_SUMS;
 
-	if (db_run(db, type, err, m->op.volume_id, m->op.id) < 0 ||
-		db_run(db, quota, err, m->op.id) < 0)
+	if (db_run(db, type, err, m->op.volume_id, m->op.id) < 0)
 		return -1;
-	return 0;
+	return settle_of_migration(db, m, store_quota_commit, err);
 }
 
 int store_retype_release_locked(
@@ -260,13 +256,12 @@ int store_retype_release_locked(
 	static const char changes[] =
 		"select 1 from drover.migration where operation_id = $1::uuid"
 		" and new_type_id is not null";
-	static const char quota[] = ENDED_RESERVATIONS(OF_MIGRATION) ROLL_BACK_SUMS;
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, changes, &rows, err, m->op.id);
 
 	if (count <= 0)
 		return count;
-	if (db_run(db, quota, err, m->op.id) < 0)
+	if (settle_of_migration(db, m, store_quota_roll_back, err) < 0)
 		return -1;
 	return put_back_type(db, m->op.volume_id, err) < 0 ? -1 : 0;
 }
