@@ -206,10 +206,7 @@ static int end_back(struct db *db, const struct ending *what,
 	if (source->id[0] &&
 		store_attachment_statuses_locked(db, source->id, false, err) < 0)
 		return -1;
-	if (store_operation_move_locked(db, &m->op, what->to, what->why->text, err) <
-			0 ||
-		store_operation_reason_locked(
-			db, &m->op, what->why->code, what->why->text, err) < 0)
+	if (store_operation_end_locked(db, &m->op, what->to, what->why, err) < 0)
 		return -1;
 	return store_notify(db, DONE_CHANNEL, m->op.volume_id, err);
 }

@@ -239,10 +239,7 @@ static int failed_body(struct db *db, void *arg, struct error *err)
 		return -1;
 	if (op->phase == PHASE_FAILED)
 		return 0; /* its commit was made after all */
-	if (store_operation_move_locked(db, op, PHASE_FAILED, what->why->text, err) <
-			0 ||
-		store_operation_reason_locked(
-			db, op, what->why->code, what->why->text, err) < 0 ||
+	if (store_operation_end_locked(db, op, PHASE_FAILED, what->why, err) < 0 ||
 		settle_quota(db, op, store_quota_roll_back, err) < 0 ||
 		set_error(db, op->volume_id, op->request_id, err) < 0)
 		return -1;

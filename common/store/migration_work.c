@@ -608,10 +608,7 @@ static int roll_back_body(struct db *db, void *arg, struct error *err)
 	if (store_part_release_source(db, m, what->keep_result, err) < 0 ||
 		store_retype_release_locked(db, m, err) < 0 ||
 		(found && store_part_drop_temporary(db, m, &temporary, err) < 0) ||
-		store_operation_move_locked(
-			db, &m->op, what->to, what->why->text, err) < 0 ||
-		store_operation_reason_locked(
-			db, &m->op, what->why->code, what->why->text, err) < 0)
+		store_operation_end_locked(db, &m->op, what->to, what->why, err) < 0)
 		return -1;
 	return store_notify(db, DONE_CHANNEL, m->op.volume_id, err);
 }

@@ -406,13 +406,17 @@ int store_operation_move_locked(struct db *db, struct operation *op, enum phase 
 		op->id, phase_name(op->phase), phase_name(from));
 }
 
-int store_operation_reason_locked(struct db *db, const struct operation *op,
-	enum error_code code, const char *reason, struct error *err)
+int store_operation_end_locked(struct db *db, struct operation *op, enum phase to,
+	const struct error *why, struct error *err)
 {
 	static const char sql[] = "update drover.operation set error_code = $2,"
 				  " reason = $3 where id = $1::uuid";
 
-	return db_run(db, sql, err, op->id, error_code_name(code), reason);
+	if (store_operation_move_locked(db, op, to, why->text, err) < 0)
+		return -1;
+	return db_run(db, sql, err, op->id, error_code_name(why->code), why->text) < 0
+		? -1
+		: 0;
 }
 
 int store_operation_note(struct db *db, const struct operation *op, const char *reason,
@@ -501,10 +505,7 @@ static int create_failed_body(struct db *db, void *arg, struct error *err)
 		text_copy(volume.id, sizeof(volume.id), op->volume_id);
 		text_copy(volume.name_id, sizeof(volume.name_id), op->volume_id);
 	}
-	if (store_operation_move_locked(db, op, PHASE_FAILED, what->why->text, err) < 0)
-		return -1;
-	if (store_operation_reason_locked(
-		    db, op, what->why->code, what->why->text, err) < 0)
+	if (store_operation_end_locked(db, op, PHASE_FAILED, what->why, err) < 0)
 		return -1;
 	if (store_volume_create_failed(
 		    db, op->volume_id, op->request_id, MESSAGE_CREATE_FAILED, err) < 0)

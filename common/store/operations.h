@@ -104,9 +104,9 @@ int store_operation_move_locked(struct db *db, struct operation *op, enum phase 
 	const char *why, struct error *err);
 /* Lock the row and check epoch and phase: ERR_FENCED; the fresh row goes to *op. */
 int store_operation_lock(struct db *db, struct operation *op, struct error *err);
-/* After failed/cancelled: the code and sentence for people. Part of a transaction. */
-int store_operation_reason_locked(struct db *db, const struct operation *op,
-	enum error_code code, const char *reason, struct error *err);
+/* The same to failed or cancelled, with the code and the sentence for people. */
+int store_operation_end_locked(struct db *db, struct operation *op, enum phase to,
+	const struct error *why, struct error *err);
 
 /* Why it does not go on, for people; it stays unfinished. */
 int store_operation_note(struct db *db, const struct operation *op, const char *reason,

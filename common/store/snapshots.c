@@ -272,10 +272,7 @@ static int failed_body(struct db *db, void *arg, struct error *err)
 		return -1;
 	if (op->phase == PHASE_FAILED)
 		return 0; /* its commit was made after all */
-	if (store_operation_move_locked(db, op, PHASE_FAILED, what->why->text, err) <
-			0 ||
-		store_operation_reason_locked(
-			db, op, what->why->code, what->why->text, err) < 0 ||
+	if (store_operation_end_locked(db, op, PHASE_FAILED, what->why, err) < 0 ||
 		set_error(db, op->snapshot_id, op->request_id, err) < 0 ||
 		store_garbage_add_snapshot_locked(db, op->snapshot_id, op->host, op->id,
 			"could not be made", err) < 0)

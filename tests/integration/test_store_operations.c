@@ -389,9 +389,12 @@ static void a_note_stays_until_it_goes_on(void **state)
 	assert_sql(s, "-", "select coalesce(reason, '-') from drover.operation");
 }
 
-static int reason_body(struct db *db, void *arg, struct error *err)
+static int end_body(struct db *db, void *arg, struct error *err)
 {
-	return store_operation_reason_locked(db, arg, ERR_MISMATCH, "words", err);
+	struct error why;
+
+	error_set(&why, ERR_MISMATCH, "words");
+	return store_operation_end_locked(db, arg, PHASE_FAILED, &why, err);
 }
 
 static void what_workers_count_is_added_up(void **state)
@@ -405,9 +408,10 @@ static void what_workers_count_is_added_up(void **state)
 	assert_sql(s, "7|0.75",
 		"select concat_ws('|', commits, commit_seconds)"
 		" from drover.operation");
-	ok(s, db_transact(s->db, reason_body, &op, &s->err));
-	assert_sql(s, "mismatch|words",
-		"select error_code || '|' || reason from drover.operation");
+	ok(s, db_transact(s->db, end_body, &op, &s->err));
+	assert_sql(s, "failed|mismatch|words",
+		"select concat_ws('|', phase, error_code, reason)"
+		" from drover.operation");
 	ok(s, db_listen(s->second, DONE_CHANNEL, &s->err));
 	ok(s, store_notify(s->db, DONE_CHANNEL, "it's", &s->err));
 	assert_notified(s, DONE_CHANNEL, "it's");
