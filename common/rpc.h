@@ -151,5 +151,11 @@ int rpc_client_cast(struct rpc_client *client, const char *topic, const char *se
 int rpc_client_call(struct rpc_client *client, const char *topic, const char *server,
 	const char *method, const char *version, struct json_object *args,
 	struct json_object **result, struct error *err);
+/* The same asked of every server of the topic: the first answer that is not null, within so
+ * many seconds. 1 and *result; 0 when nobody had one. A failure only when nobody else
+ * answers. */
+int rpc_client_call_any(struct rpc_client *client, const char *topic,
+	const char *method, const char *version, struct json_object *args,
+	double seconds, struct json_object **result, struct error *err);
 
 #endif

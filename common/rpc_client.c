@@ -138,27 +138,75 @@ static int take_answer(struct rpc_client *client, const struct broker_event *eve
 	return envelope_read_reply(message, id, result, err);
 }
 
-static int wait_answer(struct rpc_client *client, const char *id,
-	struct json_object **result, struct error *err)
+/* 1 an answer, 0 none until then. A failure that was sent is ended by *failed. */
+static int next_answer(struct rpc_client *client, const char *id, double deadline,
+	struct json_object **result, bool *failed, struct error *err)
 {
-	double deadline = clock_seconds() + client->options.response_timeout_s;
+	int rc = 0;
 
-	for (;;) {
+	*failed = false;
+	while (rc == 0) {
 		double left = deadline - clock_seconds();
 		struct broker_event event;
-		int rc = broker_next(client->answers, left > 0 ? left : 0, &event, err);
 
+		rc = broker_next(client->answers, left > 0 ? left : 0, &event, err);
 		if (rc < 0) {
 			broker_close(steal(client->answers));
 			return -1;
 		}
 		if (rc == 0)
-			return error_set(err, ERR_TIMEOUT, "no answer within %.0f s",
-				client->options.response_timeout_s);
+			return 0;
 		rc = take_answer(client, &event, id, result, err);
-		if (rc != 0)
-			return rc < 0 ? -1 : 0;
+		*failed = rc < 0;
 	}
+	return rc;
+}
+
+static int wait_answer(struct rpc_client *client, const char *id,
+	struct json_object **result, struct error *err)
+{
+	double seconds = client->options.response_timeout_s;
+	bool failed;
+	int rc = next_answer(
+		client, id, clock_seconds() + seconds, result, &failed, err);
+
+	if (rc == 0)
+		return error_set(err, ERR_TIMEOUT, "no answer within %.0f s", seconds);
+	return rc < 0 ? -1 : 0;
+}
+
+/* The first that is more than "null". */
+static int wait_any_answer(struct rpc_client *client, const char *id, double seconds,
+	struct json_object **result, struct error *err)
+{
+	const double deadline = clock_seconds() + seconds;
+	struct error why, last;
+	bool failed, any_failed = false;
+
+	for (;;) {
+		int rc = next_answer(client, id, deadline, result, &failed, &why);
+
+		if (rc < 0 && !failed)
+			return *err = why, -1;
+		if (rc > 0 && *result)
+			return 1;
+		if (rc == 0)
+			break;
+		any_failed = any_failed || failed;
+		if (failed)
+			last = why;
+	}
+	if (any_failed)
+		return *err = last, -1;
+	return 0;
+}
+
+static void make_reply_address(
+	struct rpc_client *client, const char *id, struct rpc_address *out)
+{
+	memset(out, 0, sizeof(*out));
+	snprintf(out->id, sizeof(out->id), "%s", id);
+	snprintf(out->queue, sizeof(out->queue), "%s", client->reply_queue);
 }
 
 int rpc_client_call(struct rpc_client *client, const char *topic, const char *server,
@@ -166,14 +214,13 @@ int rpc_client_call(struct rpc_client *client, const char *topic, const char *se
 	struct json_object **result, struct error *err)
 {
 	AUTO(json_object_put) struct json_object *request = NULL;
-	struct rpc_address reply = { 0 };
+	struct rpc_address reply;
 	char id[HEX_ID_SIZE];
 
 	if (open_answers(client, err) < 0)
 		return error_context(err, "call '%s' of '%s'", method, topic);
 	hex_id_make(id);
-	snprintf(reply.id, sizeof(reply.id), "%s", id);
-	snprintf(reply.queue, sizeof(reply.queue), "%s", client->reply_queue);
+	make_reply_address(client, id, &reply);
 	request = envelope_request(method, version, NULL, args, &reply);
 	if (send_to(client, topic, server,
 		    (int64_t)(client->options.response_timeout_s * 1000), request,
@@ -181,4 +228,34 @@ int rpc_client_call(struct rpc_client *client, const char *topic, const char *se
 		wait_answer(client, id, result, err) < 0)
 		return error_context(err, "call '%s' of '%s'", method, topic);
 	return 0;
+}
+
+int rpc_client_call_any(struct rpc_client *client, const char *topic,
+	const char *method, const char *version, struct json_object *args,
+	double seconds, struct json_object **result, struct error *err)
+{
+	AUTO(json_object_put) struct json_object *request = NULL;
+	AUTO(free) char *body = NULL;
+	char exchange[ROUTING_KEY_SIZE], id[HEX_ID_SIZE];
+	struct publication m = { .exchange = exchange, .key = topic };
+	struct rpc_address reply;
+	int found = -1;
+
+	*result = NULL;
+	if (name_fanout(exchange, topic, err) < 0 || open_answers(client, err) < 0)
+		return error_context(err, "call '%s' of all '%s'", method, topic);
+	hex_id_make(id);
+	make_reply_address(client, id, &reply);
+	request = envelope_request(method, version, NULL, args, &reply);
+	body = envelope_seal(request);
+	if (!body)
+		return error_no_memory(err);
+	m.body = body;
+	m.length = strlen(body);
+	/* Whoever hears it later is not waited for. */
+	m.expiration_ms = (int64_t)(seconds * 1000);
+	if (publisher_send(client->publisher, &m, true, err) == 0)
+		found = wait_any_answer(client, id, seconds, result, err);
+	return found < 0 ? error_context(err, "call '%s' of all '%s'", method, topic)
+			 : found;
 }
