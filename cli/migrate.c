@@ -7,6 +7,7 @@
 #include "cli/fields.h"
 #include "cli/versioned.h"
 #include "cli/watch.h"
+#include "common/store/compute.h"
 #include "common/store/migrations.h"
 
 /* The cast failed: what begin wrote is taken back and the reason kept. */
@@ -123,22 +124,37 @@ static int wait_cancelled(struct cli *cli, struct watched *watched, struct error
 	return 0;
 }
 
+/* 1: by then only Compute could end it, and cannot. */
+static int is_too_late(struct cli *cli, const struct migration *m, struct error *err)
+{
+	struct swap swap;
+	int found;
+
+	if (m->op.phase != PHASE_SWAPPING && m->op.phase != PHASE_HELD)
+		return 0;
+	found = store_swap_read(cli->db, m, &swap, err);
+	return found < 0 ? -1 : !swap.rpc;
+}
+
 int verb_cancel(struct cli *cli, struct error *err)
 {
 	struct watched watched = { .quiet = true };
 	struct migration last;
-	int found;
+	int found, late = 0;
 
 	if (cli_volume(cli, cli->words[0], &watched.volume, err) < 0 ||
 		watch_prepare(cli, err) < 0)
 		return -1;
 	found = store_migration_last(cli->db, watched.volume.id, &last, err);
-	if (found < 0 || store_migration_cancel(cli->db, watched.volume.id, err) < 0)
+	if (found > 0)
+		late = is_too_late(cli, &last, err);
+	if (found < 0 || late < 0 ||
+		store_migration_cancel(cli->db, watched.volume.id, err) < 0)
 		return -1;
 	watched.request_id = found ? last.op.request_id : NULL;
 	if (cli_has(cli, OPT_WAIT))
 		return wait_cancelled(cli, &watched, err);
-	if (found && (last.op.phase == PHASE_SWAPPING || last.op.phase == PHASE_HELD)) {
+	if (late) {
 		cli_say("noted, but Compute cannot end what it has begun for '%s': the "
 			"volume stays where it is only if that fails",
 			volume_label(&watched.volume));

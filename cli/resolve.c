@@ -2,7 +2,49 @@
 /* resolve: an operator has looked where the guest of a held migration is */
 #include "cli/verbs.h"
 
+#include <stdio.h>
+
+#include "common/hypervisor.h"
 #include "common/store/compute.h"
+
+static int ask_hypervisor(struct cli *cli, const struct migration *m,
+	const struct swap *swap, bool moved, struct error *err)
+{
+	const struct hypervisor_swap what = { .host = swap->hypervisor,
+		.instance_id = swap->guest.server_id,
+		.volume_id = m->op.volume_id,
+		.target_id = m->temporary_id };
+	struct swap_status status;
+
+	if (cli_broker(cli, err) < 0)
+		return -1;
+	return hypervisor_swap_resolve(cli->rpc, &what, moved, &status, err);
+}
+
+/* The hypervisor makes the guest's definition one that starts again. Where nobody is, it is
+ * the operator's to do. */
+static int tell_hypervisor(
+	struct cli *cli, const char *volume_id, bool moved, struct error *err)
+{
+	struct migration m;
+	struct swap swap;
+	int found = store_migration_last(cli->db, volume_id, &m, err);
+
+	if (found <= 0 || m.op.phase != PHASE_HELD)
+		return found < 0 ? -1 : 0;
+	found = store_swap_read(cli->db, &m, &swap, err);
+	if (found <= 0 || !swap.rpc || !swap.asked)
+		return found < 0 ? -1 : 0;
+	if (ask_hypervisor(cli, &m, &swap, moved, err) == 0)
+		return 0;
+	if (!hypervisor_unheard(err))
+		return -1;
+	fprintf(stderr,
+		"drover: %s; see to it that instance '%s' is defined with the disk of "
+		"volume '%s' as it is %s\n",
+		err->text, swap.guest.server_id, volume_id, moved ? "now" : "again");
+	return 0;
+}
 
 int verb_resolve(struct cli *cli, struct error *err)
 {
@@ -13,7 +55,8 @@ int verb_resolve(struct cli *cli, struct error *err)
 		return error_set(err, ERR_USAGE,
 			"where does the guest write to? --moved: to the temporary volume; "
 			"--not-moved: to the volume as it was");
-	if (cli_volume(cli, cli->words[0], &volume, err) < 0)
+	if (cli_volume(cli, cli->words[0], &volume, err) < 0 ||
+		tell_hypervisor(cli, volume.id, moved, err) < 0)
 		return -1;
 	if (store_swap_resolve(cli->db, volume.id, moved,
 		    cli->settings->migration_result_keep, cli->settings->source_keep,

@@ -77,4 +77,7 @@ common_libcommon_a_SOURCES += \
 common_libcommon_a_SOURCES += \
 	common/store/compute.c common/store/compute.h \
 	common/store/compute_end.c common/store/migration_parts.h
-common_libcommon_a_SOURCES += common/hypervisor.c common/hypervisor.h
+common_libcommon_a_SOURCES += \
+	common/attachment_calls.c common/attachment_calls.h \
+	common/hypervisor.c common/hypervisor.h \
+	common/store/swap.c

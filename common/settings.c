@@ -150,13 +150,16 @@ static const struct option drover_options[] = {
 	{ "rescan_interval", OPTION_FLOAT, S(rescan_interval), "15", 0.1, 3600,
 		"Seconds after which waiting work is looked for without a notice." },
 	{ "compute_api", OPTION_STRING, W(compute_api), NULL, 0, 0,
-		"Who moves attached volumes: nova, or none; nova if [nova] has auth_url." },
+		"Who moves attached volumes: nova, rpc (drover-compute on the guest's host)"
+		" or none; nova if [nova] has auth_url." },
 	{ "compute_poll", OPTION_FLOAT, S(compute_poll), "30", 0.1, 3600,
 		"Seconds between two looks at what Compute does with a volume." },
 	{ "compute_grace", OPTION_FLOAT, S(compute_grace), "120", 0, MANY,
 		"Seconds that Compute may need for its answer when it has ended." },
 	{ "compute_timeout", OPTION_FLOAT, S(compute_timeout), "86400", 1, MANY,
 		"Seconds without any answer of Compute after which a migration is held." },
+	{ "compute_find_timeout", OPTION_FLOAT, S(compute_find_timeout), "3", 0.1, 600,
+		"Seconds in which the hypervisor that has a guest answers; compute_api = rpc." },
 	{ "worker_attempts", OPTION_INT, S(worker_attempts), "5", 1, 1000,
 		"Crashes of an operation without progress before it is given up." },
 	{ "worker_timeout", OPTION_FLOAT, S(worker_timeout), "60", 2, MANY,
@@ -471,8 +474,13 @@ static int check_compute(struct whole *w, struct error *err)
 	s->compute_api = COMPUTE_NONE;
 	if (strcmp(api, "none") == 0)
 		return 0;
+	if (strcmp(api, "rpc") == 0) {
+		s->compute_api = COMPUTE_RPC;
+		return 0;
+	}
 	if (strcmp(api, "nova") != 0) {
-		error_set(err, ERR_CONFIG, "'%.64s' is neither 'nova' nor 'none'", api);
+		error_set(err, ERR_CONFIG,
+			"'%.64s' is none of 'nova', 'rpc' and 'none'", api);
 		return blame(s, "drover", "compute_api", err);
 	}
 	s->compute_api = COMPUTE_NOVA;

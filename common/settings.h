@@ -29,10 +29,10 @@ struct nova_settings {
 };
 
 /* Whom the volume manager asks to move attached volumes. */
-enum compute_api { COMPUTE_NONE, COMPUTE_NOVA };
+enum compute_api { COMPUTE_NONE, COMPUTE_NOVA, COMPUTE_RPC };
 static inline const char *compute_api_name(enum compute_api api)
 {
-	return api == COMPUTE_NOVA ? "nova" : "none";
+	return api == COMPUTE_NOVA ? "nova" : api == COMPUTE_RPC ? "rpc" : "none";
 }
 
 /* [DEFAULT], [database], [oslo_messaging_rabbit] and Drover's own [drover]. Names of the
@@ -82,6 +82,7 @@ struct settings {
 	double compute_poll; /* 30 s between two looks at what Compute does */
 	double compute_grace; /* 120 s without its word after it has ended */
 	double compute_timeout; /* 86400 s without its word at all */
+	double compute_find_timeout; /* 3 s for the hypervisor that has a guest to say so */
 	struct nova_settings nova;
 	int64_t worker_attempts; /* crashes without progress before giving up, 5 */
 	double worker_timeout; /* 60 s */

@@ -7,7 +7,8 @@ schema_files = \
 	schema/0003-life.sql \
 	schema/0004-attach.sql \
 	schema/0007-migration.sql \
-	schema/0008-compute.sql
+	schema/0008-compute.sql \
+	schema/0009-hypervisors.sql
 
 nodist_common_libcommon_a_SOURCES = schema/embedded.c
 CLEANFILES += schema/embedded.c

@@ -110,6 +110,20 @@ struct json_object *connection_nfs(
 	return o;
 }
 
+struct json_object *connection_local(
+	const char *path, const struct connection_facts *facts)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *data = json_object_new_object();
+
+	json_add_string(data, "device_path", path);
+	json_add_string(data, "format", facts->format);
+	add_options(data, facts, facts->read_only);
+	json_add_string(o, "driver_volume_type", "local");
+	json_add(o, "data", data);
+	return o;
+}
+
 struct json_object *connection_flat(struct json_object *info, const char *attachment_id)
 {
 	struct json_object *flat = json_object_new_object();
@@ -142,6 +156,27 @@ bool connection_is_shared(const struct backend_settings *settings)
 	return strcmp(settings->volume_driver, "nfs") == 0;
 }
 
+bool connection_is_file(const struct backend_settings *settings)
+{
+	return strcmp(settings->volume_driver, "file") == 0;
+}
+
+static int info_of_file(const struct backend_settings *settings,
+	const struct volume *volume, const struct connection_facts *facts,
+	struct json_object **out, struct error *err)
+{
+	char name[256];
+	AUTO(free) char *path = NULL;
+
+	if (backend_object_name(settings, volume->name_id, name, sizeof(name), err) < 0)
+		return connection_failed(err);
+	path = text_format("%s/%s", settings->file_directory, name);
+	if (!path)
+		return error_no_memory(err);
+	*out = connection_local(path, facts);
+	return 0;
+}
+
 static int info_of_share(const struct backend_settings *settings,
 	const struct volume *volume, const struct connection_facts *facts,
 	struct json_object **out, struct error *err)
@@ -172,8 +207,10 @@ static int info_of_share(const struct backend_settings *settings,
 
 int connection_info(const struct backend_settings *settings,
 	const struct volume *volume, const struct connection_facts *facts,
-	const char *host, struct json_object **out, struct error *err)
+	const char *host, bool local, struct json_object **out, struct error *err)
 {
+	if (local)
+		return info_of_file(settings, volume, facts, out, err);
 	if (connection_is_shared(settings))
 		return info_of_share(settings, volume, facts, out, err);
 	/* Nova and os-brick do not speak NBD: they would not know what to do with it. */

@@ -31,11 +31,17 @@ struct connection_share {
 struct json_object *connection_nfs(
 	const struct connection_share *share, const struct connection_facts *facts);
 
+/* Is an object a file of the machine that the manager runs on? */
+bool connection_is_file(const struct backend_settings *settings);
+/* A file of the host itself. */
+struct json_object *connection_local(
+	const char *path, const struct connection_facts *facts);
+
 /* What the backend offers to those who do not speak NBD. ERR_INVALID_INPUT when that is
- * nothing; host is the connector's. */
+ * nothing; host is the connector's, local: it is on that machine and takes a file. */
 int connection_info(const struct backend_settings *settings,
 	const struct volume *volume, const struct connection_facts *facts,
-	const char *host, struct json_object **out, struct error *err);
+	const char *host, bool local, struct json_object **out, struct error *err);
 
 /* What the storage says against it, as a Cinder does whose driver fails: ERR_BACKEND with its
  * sentence around the reason in *err. Always -1. */

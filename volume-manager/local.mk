@@ -57,5 +57,7 @@ volume_manager_libmanager_a_SOURCES += volume-manager/methods_compute.c
 volume_manager_libwork_a_SOURCES += \
 	volume-manager/nova.c volume-manager/nova.h \
 	volume-manager/nova_answers.c volume-manager/nova_answers.h \
-	volume-manager/work_compute.c
+	volume-manager/compute_api.h \
+	volume-manager/work_compute.c volume-manager/work_hypervisor.c \
+	volume-manager/work_nova.c
 volume_manager_drover_worker_LDADD += $(CURL_LIBS)

@@ -20,15 +20,20 @@ int methods_volume_id(const struct rpc_request *request, const char *key,
 	const char **out, struct error *err)
 {
 	struct json_object *object, *data;
+	char plain[64];
 
+	snprintf(plain, sizeof(plain), "%s_id", key);
 	if (json_object_object_get_ex(request->args, key, &object) && object) {
 		if (json_get_object(request->args, key, &object, err) < 0 ||
 			json_get_object(object, "versioned_object.data", &data, err) <
 				0 ||
 			json_get_string(data, "id", out, err) < 0)
 			return error_context(err, "argument '%s'", key);
-	} else if (json_get_string(request->args, "volume_id", out, err) < 0) {
-		return -1;
+	} else {
+		if (!json_object_object_get(request->args, plain))
+			snprintf(plain, sizeof(plain), "volume_id");
+		if (json_get_string(request->args, plain, out, err) < 0)
+			return -1;
 	}
 	if (!uuid_is(*out))
 		return error_set(err, ERR_INVALID_INPUT,

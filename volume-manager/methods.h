@@ -21,7 +21,7 @@ struct manager;
 struct manager *methods_manager(void *arg);
 
 /* The checked id of a volume: "key": {"versioned_object.data": {"id": ...}}, or a plain
- * volume_id. */
+ * key_id or volume_id. */
 int methods_volume_id(const struct rpc_request *request, const char *key,
 	const char **out, struct error *err);
 /* ERR_VOLUME_NOT_FOUND when there is no row. */

@@ -31,6 +31,8 @@ struct asked {
 	struct json_object *connector;
 	const char *host; /* of the connector; empty: it has none */
 	bool nbd;
+	bool guest; /* a hypervisor asks for one of its guests */
+	bool local; /* and has the file itself */
 };
 
 static int check_connector(struct json_object *connector, struct error *err)
@@ -51,17 +53,22 @@ static int check_connector(struct json_object *connector, struct error *err)
 
 static int read_connector(struct asked *asked, struct error *err)
 {
+	const char *instance = NULL;
+
 	if (json_get_object(asked->request->args, "connector", &asked->connector, err) <
 			0 ||
 		json_get_string_or(asked->connector, "host", "", &asked->host, err) <
 			0 ||
 		json_get_bool_or(asked->connector, "nbd", false, &asked->nbd, err) <
 			0 ||
+		json_get_string_or(asked->connector, "instance", NULL, &instance, err) <
+			0 ||
 		check_connector(asked->connector, err) < 0)
 		return error_context(err, "connector");
 	if (strlen(asked->host) > ATTACHED_HOST_MAX)
 		return error_set(
 			err, ERR_INVALID_INPUT, "the connector's host is too long");
+	asked->guest = instance;
 	/* An export is for somebody; what needs none asks for less, as in Cinder. */
 	if (!asked->host[0] && asked->nbd)
 		return error_set(err, ERR_INVALID_INPUT,
@@ -143,7 +150,7 @@ static int require_known(
 {
 	int known;
 
-	if (!connection_is_shared(settings_of(asked, volume)))
+	if (!asked->local && !connection_is_shared(settings_of(asked, volume)))
 		return 0;
 	known = store_look_ask(asked->manager->db, volume, err);
 	if (known > 0)
@@ -167,8 +174,8 @@ static int connect_plain(
 		require_known(asked, &volume, err) < 0 ||
 		store_connection_facts(manager->db, asked->id, &facts, err) < 0)
 		return -1;
-	done = connection_info(
-		settings_of(asked, &volume), &volume, &facts, asked->host, &info, err);
+	done = connection_info(settings_of(asked, &volume), &volume, &facts,
+		asked->host, asked->local, &info, err);
 	connection_facts_clear(&facts);
 	if (done < 0 || note_connection(asked, &volume, err) < 0)
 		return -1;
@@ -178,11 +185,39 @@ static int connect_plain(
 	return RPC_DONE;
 }
 
-static int do_connect(
-	const struct asked *asked, struct json_object **result, struct error *err)
+/* A hypervisor takes what is nearest to it: a file, a share, a server. What listens on the
+ * loopback is of no use to it elsewhere. */
+static int choose_way(struct asked *asked, struct error *err)
 {
-	int done = asked->nbd ? connect_nbd(asked, result, err)
-			      : connect_plain(asked, result, err);
+	const struct backend_settings *settings;
+	struct volume volume;
+	bool here;
+
+	if (!asked->guest)
+		return 0;
+	if (methods_volume(asked->manager, asked->id, &volume, err) < 0)
+		return -1;
+	settings = settings_of(asked, &volume);
+	here = strcmp(asked->host, asked->manager->settings->host) == 0;
+	asked->local = here && connection_is_file(settings);
+	asked->nbd = !asked->local && !connection_is_shared(settings);
+	if (here || !asked->nbd)
+		return 0;
+	return error_set(err, ERR_INVALID_INPUT,
+		"host '%s' cannot reach volume '%s': '%s' serves its volumes to guests of "
+		"its own host only; a backend of driver nfs serves all",
+		asked->host, asked->id, settings->host);
+}
+
+static int do_connect(
+	struct asked *asked, struct json_object **result, struct error *err)
+{
+	int done;
+
+	if (choose_way(asked, err) < 0)
+		return -1;
+	done = asked->nbd ? connect_nbd(asked, result, err)
+			  : connect_plain(asked, result, err);
 
 	if (done >= 0)
 		log_info("%s volume=%s host=%s%s%s%s request=%s",

@@ -14,6 +14,7 @@
 
 struct asker;
 struct nova;
+struct rpc_client;
 
 struct job {
 	struct work *work;
@@ -25,7 +26,8 @@ struct job {
 	struct peer_mount *peer_mount; /* of work_peer.c */
 	struct object_row source_object, target_object;
 	struct asker *asker; /* of work_remote.c, while it copies */
-	struct nova *nova; /* of work_compute.c; NULL: not asked yet */
+	struct nova *nova; /* of work_nova.c; NULL: not asked yet */
+	struct rpc_client *rpc; /* of work_hypervisor.c; the same */
 };
 
 /* Have T made on the other host; returns when it is there. */

@@ -292,6 +292,19 @@ int store_attachment_connect(
 	return db_transact(db, connect_body, &what, err);
 }
 
+int store_attachment_told(
+	struct db *db, const char *id, struct json_object *info, struct error *err)
+{
+	static const char sql[] =
+		"update public.volume_attachment set connection_info = $2,"
+		" updated_at = localtimestamp where id = $1 and not deleted";
+	AUTO(free) char *text = json_text(info);
+
+	if (!text)
+		return error_no_memory(err);
+	return db_run(db, sql, err, id, text) < 0 ? -1 : 0;
+}
+
 static int put_back_body(struct db *db, void *arg, struct error *err)
 {
 	struct attachment attachment;

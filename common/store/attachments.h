@@ -86,6 +86,9 @@ int store_attachment_connect(
 int store_attachment_attaching_locked(struct db *db, const char *id,
 	const char *volume_id, const char *connector, const char *mode,
 	struct error *err);
+/* What the API tier does with the answer: kept as connection_info. */
+int store_attachment_told(
+	struct db *db, const char *id, struct json_object *info, struct error *err);
 /* Was it made by the request that is refused now, and its volume reserved? Undone. Returns
  * how many. */
 int store_attachment_put_back(struct db *db, const char *id, struct error *err);

@@ -131,14 +131,15 @@ int store_compute_admit_locked(struct db *db, const struct volume *volume,
 				    " where operation_id = $1::uuid";
 	static const char swap[] =
 		"insert into drover.swap (operation_id, attachment_id, server_id,"
-		" attach_mode) values ($1::uuid, $2, $3, nullif($4, ''))";
+		" attach_mode, api) select $1::uuid, $2, $3, nullif($4, ''),"
+		" compute_api from drover.manager where host = split_part($5, '#', 1)";
 	struct guest guest;
 
 	if (store_compute_check(db, volume, &guest, err) < 0 ||
 		db_run(db, route, err, operation_id) < 0)
 		return -1;
 	return db_run(db, swap, err, operation_id, guest.attachment_id, guest.server_id,
-		       guest.mode) < 0
+		       guest.mode, volume->host) < 0
 		? -1
 		: 0;
 }
@@ -202,6 +203,12 @@ static void swap_from_row(const PGresult *rows, int row, struct swap *out)
 	COPY(guest.server_id, "server_id");
 	COPY(guest.mode, "attach_mode");
 	COPY(target_status, "target_status");
+	COPY(hypervisor, "hypervisor");
+	COPY(target_attachment_id, "target_attachment_id");
+	COPY(said, "said");
+	out->rpc = strcmp(row_text(rows, row, "api"), "rpc") == 0;
+	out->others = row_int(rows, row, "others");
+	out->said_s = row_double(rows, row, "said_s");
 	out->asks = row_int(rows, row, "asks");
 	out->asked = !row_null(rows, row, "asked_s");
 	out->accepted = !row_null(rows, row, "accepted_s");
@@ -222,9 +229,9 @@ static void swap_from_row(const PGresult *rows, int row, struct swap *out)
 	 * older way. */
 	out->was_attached = out->attached || strcmp(out->target_status, "in-use") == 0;
 	out->touched = row_bool(rows, row, "touched") || out->was_attached;
-	snprintf(out->looks, sizeof(out->looks), "%s %d%d%d %lld", out->target_status,
-		out->connected, out->attached, out->source_attached,
-		(long long)out->live);
+	snprintf(out->looks, sizeof(out->looks), "%s %d%d%d %lld%s%s",
+		out->target_status, out->connected, out->attached, out->source_attached,
+		(long long)out->live, out->said[0] ? " " : "", out->said);
 	if (strcmp(out->looks, row_text_or(rows, row, "seen", "")) != 0)
 		out->quiet_s = 0;
 }
@@ -235,10 +242,18 @@ int store_swap_read(
 	static const char sql[] =
 		"with t as (select id, status from public.volumes where id = $2"
 		"  and not deleted), a as (select * from public.volume_attachment"
-		"  where volume_id = $2), e as (select closed_at from drover.export"
+		"  where volume_id = $2), e as (select closed_at, attachment_id from drover.export"
 		"  where volume_id = $2 and kind = 'attachment'), c as (select closed_at"
 		"  from drover.connection where volume_id = $2)"
 		" select w.attachment_id, w.server_id, w.attach_mode, w.asks, w.failed,"
+		" w.api, w.hypervisor, w.target_attachment_id, w.said,"
+		" extract(epoch from clock_timestamp()"
+		"  - coalesce(w.said_at, w.asked_at)) as said_s,"
+		" (select count(*) from a where not deleted"
+		"   and id is distinct from w.target_attachment_id)"
+		"  + (select count(*) from e where closed_at is null"
+		"   and attachment_id is distinct from w.target_attachment_id)"
+		"  + (select count(*) from c where closed_at is null) as others,"
 		" w.seen, o.cancel, m.peer, coalesce((select status from t), 'gone')"
 		"  as target_status,"
 		" extract(epoch from clock_timestamp() - w.asked_at) as asked_s,"
@@ -283,8 +298,9 @@ struct looking {
 static int get_body(struct db *db, void *arg, struct error *err)
 {
 	static const char note[] =
-		"update drover.swap set seen = $2, seen_at = clock_timestamp()"
-		" where operation_id = $1::uuid and seen is distinct from $2";
+		"update drover.swap set looked_at = clock_timestamp(),"
+		" seen_at = case when seen = $2 then seen_at"
+		"  else clock_timestamp() end, seen = $2 where operation_id = $1::uuid";
 	struct looking *what = arg;
 	const struct migration *m = what->m;
 
@@ -391,7 +407,7 @@ int store_swap_later(
 	/* What came since it was looked at is not waited with. */
 	static const char sql[] =
 		"update drover.operation o set attempts = 0, not_before = case"
-		" when w.completed_at >= w.seen_at then now()"
+		" when w.completed_at >= w.looked_at then now()"
 		" else now() + make_interval(secs => $3::float8) end"
 		" from drover.swap w where o.id = $1::uuid and o.epoch = $2::bigint"
 		" and w.operation_id = o.id and o.finished_at is null";

@@ -18,7 +18,7 @@
 #include "common/store/volumes.h"
 #include "common/text.h"
 
-/* Whom the backend's manager asks: "none", "nova". Only while owner has the lease. */
+/* Whom the backend's manager asks: "none", "nova", "rpc". Only while owner has the lease. */
 int store_compute_offer(struct db *db, const char *backend, const char *owner,
 	const char *compute_api, struct error *err);
 
@@ -61,8 +61,16 @@ struct swap {
 	int64_t live; /* attachments now, and connections without one */
 	bool source_attached; /* S still has the attachment that it had */
 	bool peer; /* T belongs to a Python cinder-volume */
-	char looks[128]; /* all of this, to be compared */
+	char looks[160]; /* all of this, to be compared */
 	double quiet_s; /* since looks changed */
+	/* Of a guest without Nova. Then T has an attachment of our own making, which is not
+	 * among the live ones of others. */
+	bool rpc;
+	char hypervisor[256]; /* empty: not known yet */
+	char target_attachment_id[UUID_TEXT_SIZE];
+	int64_t others; /* live ones besides that attachment */
+	char said[16]; /* the state that its hypervisor told last */
+	double said_s; /* since it said anything, or was asked first */
 };
 /* 1 and *out, and looks is noted; 0: the migration has none. ERR_FENCED. */
 int store_swap_get(
@@ -95,6 +103,30 @@ int store_swap_switch(struct db *db, struct migration *m, bool keep_result,
 int store_swap_give_up(struct db *db, struct migration *m, enum phase to,
 	bool server_gone, const struct error *why, bool keep_result, struct error *err);
 
+/* ---- a guest without Nova: swap.c ---- */
+
+/* Where the guest is, and T's attachment to it (reserved), before anything is asked of the
+ * hypervisor. Once: then its id. ERR_CANCELLED, ERR_FENCED, ERR_INVALID_VOLUME. */
+int store_swap_reserve(struct db *db, struct migration *m, const char *hypervisor,
+	char attachment_id[UUID_TEXT_SIZE], struct error *err);
+/* What its hypervisor says: kept, and how far it is. ERR_FENCED. */
+struct swap_status;
+int store_swap_said(struct db *db, const struct migration *m,
+	const struct swap_status *status, struct error *err);
+/* The switch: the hypervisor says that the guest is on T. S keeps its attachment, which
+ * tells the way to T's object from now on. ERR_INVALID_VOLUME when T is not there. */
+int store_swap_moved(struct db *db, struct migration *m, bool keep_result,
+	double source_keep, const char *why, struct error *err);
+/* Back, T's attachment included. unused: the hypervisor says that nobody has T, and that
+ * nobody will; else T's object is left alone. ERR_INVALID_VOLUME when others have T. */
+int store_swap_take_back(struct db *db, struct migration *m, enum phase to, bool unused,
+	const struct error *why, bool keep_result, struct error *err);
+/* Parts of these, for compute_end.c. */
+int store_swap_keep_attachment(struct db *db, const struct migration *m,
+	const struct swap *swap, struct error *err);
+int store_swap_end_attachment(struct db *db, const struct migration *m,
+	const struct swap *swap, struct error *err);
+
 struct completion {
 	const char *volume_id, *new_volume_id;
 	bool failed; /* what Compute says */
@@ -103,7 +135,8 @@ struct completion {
 };
 /* migrate_volume_completion, whoever has the migration: 1 it is done or noted (also when it
  * was before); 0 no migration leads from the one to the other; ERR_INVALID_VOLUME. When it
- * succeeded, this is the switch. */
+ * succeeded, this is the switch; without Nova it is noted, and its worker asks the
+ * hypervisor. */
 int store_swap_complete(
 	struct db *db, const struct completion *completion, struct error *err);
 /* An operator has looked: ends a migration that is held. ERR_INVALID_VOLUME. */

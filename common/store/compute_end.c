@@ -11,10 +11,11 @@
 
 struct ending {
 	struct migration *m;
-	bool keep_result, quarantine, server_gone;
+	bool keep_result, quarantine, server_gone, unused;
 	double source_keep;
 	enum phase to;
 	const struct error *why;
+	const char *moved; /* who says that it has; NULL: the attachments */
 };
 
 /* S and T locked; the operation's row as it is now, whoever had it: a claim of our own. */
@@ -71,10 +72,11 @@ static int end_old(
 }
 
 /* What the guest is connected to T by is S's from now on, with its ids. It uses that, whether
- * somebody has said so or not. */
+ * somebody has said so or not. Without Nova nobody but us knows those ids: S's stay. */
 static int take_attachments(struct db *db, const struct migration *m,
-	const struct guest *guest, struct error *err)
+	const struct swap *swap, struct error *err)
 {
+	const struct guest *guest = &swap->guest;
 	static const char attachments[] =
 		"update public.volume_attachment set volume_id = $1,"
 		" updated_at = localtimestamp, attach_mode = case when $3 = 'ro'"
@@ -89,6 +91,8 @@ static int take_attachments(struct db *db, const struct migration *m,
 		"update drover.connection set volume_id = $1 where volume_id = $2"
 		" and closed_at is null";
 
+	if (swap->rpc && store_swap_keep_attachment(db, m, swap, err) < 0)
+		return -1;
 	if (end_old(db, m, guest->attachment_id, err) < 0 ||
 		db_run(db, attachments, err, m->op.volume_id, m->temporary_id,
 			guest->mode) < 0 ||
@@ -101,7 +105,7 @@ static int take_attachments(struct db *db, const struct migration *m,
 /* The guest runs on T: nothing that was asked for meanwhile can be in the way. */
 static int make_switch(struct db *db, const struct ending *what,
 	const struct volume *source, const struct volume *temporary,
-	const struct guest *guest, const char *why, struct error *err)
+	const struct swap *swap, const char *why, struct error *err)
 {
 	static const char done[] =
 		"update drover.migration set copy_finished_at = clock_timestamp()"
@@ -114,7 +118,7 @@ static int make_switch(struct db *db, const struct ending *what,
 			"volume '%s' is not there any more",
 			source->id[0] ? m->temporary_id : m->op.volume_id);
 	if (address_parse(source->host, &address, err) < 0 ||
-		take_attachments(db, m, guest, err) < 0 ||
+		take_attachments(db, m, swap, err) < 0 ||
 		store_part_take_placement(db, m, what->keep_result, err) < 0 ||
 		store_retype_switch_locked(db, m, err) < 0 ||
 		store_attachment_statuses_locked(db, source->id, false, err) < 0 ||
@@ -145,11 +149,14 @@ static int switch_body(struct db *db, void *arg, struct error *err)
 		return done < 0 ? -1 : 0;
 	if (store_swap_read(db, m, &swap, err) < 0)
 		return -1;
-	if (!swap.attached || swap.source_attached)
+	if (!swap.rpc && (!swap.attached || swap.source_attached))
 		return error_set(err, ERR_INVALID_VOLUME,
 			"the attachments of volume '%s' have changed", m->op.volume_id);
-	return make_switch(db, what, &source, &temporary, &swap.guest,
-		"the attachments say that the guest runs on the temporary volume", err);
+	return make_switch(db, what, &source, &temporary, &swap,
+		what->moved ? what->moved
+			    : "the attachments say that the guest runs on the "
+			      "temporary volume",
+		err);
 }
 
 int store_swap_switch(struct db *db, struct migration *m, bool keep_result,
@@ -158,6 +165,17 @@ int store_swap_switch(struct db *db, struct migration *m, bool keep_result,
 	struct ending what = {
 		.m = m, .keep_result = keep_result, .source_keep = source_keep
 	};
+
+	return db_transact(db, switch_body, &what, err);
+}
+
+int store_swap_moved(struct db *db, struct migration *m, bool keep_result,
+	double source_keep, const char *why, struct error *err)
+{
+	struct ending what = { .m = m,
+		.keep_result = keep_result,
+		.source_keep = source_keep,
+		.moved = why };
 
 	return db_transact(db, switch_body, &what, err);
 }
@@ -263,6 +281,44 @@ int store_swap_give_up(struct db *db, struct migration *m, enum phase to,
 	return db_transact(db, give_up_body, &what, err);
 }
 
+static int take_back_body(struct db *db, void *arg, struct error *err)
+{
+	struct ending *what = arg;
+	struct migration *m = what->m;
+	struct volume source = { .id = "" }, temporary = { .id = "" };
+	struct swap swap;
+	int done;
+
+	if (store_volume_get_locked(db, m->op.volume_id, &source, err) < 0 ||
+		store_volume_get_locked(db, m->temporary_id, &temporary, err) < 0)
+		return -1;
+	done = store_part_at(db, m, what->to, err);
+	if (done)
+		return done < 0 ? -1 : 0;
+	if (store_swap_read(db, m, &swap, err) < 0)
+		return -1;
+	if (swap.others > 0 || (!what->unused && swap.peer))
+		return error_set(err, ERR_INVALID_VOLUME,
+			"somebody else may use the temporary volume '%s'",
+			m->temporary_id);
+	what->quarantine = !what->unused;
+	if (store_swap_end_attachment(db, m, &swap, err) < 0)
+		return -1;
+	return end_back(db, what, &source, &temporary, &swap, err);
+}
+
+int store_swap_take_back(struct db *db, struct migration *m, enum phase to, bool unused,
+	const struct error *why, bool keep_result, struct error *err)
+{
+	struct ending what = { .m = m,
+		.keep_result = keep_result,
+		.unused = unused,
+		.to = to,
+		.why = why };
+
+	return db_transact(db, take_back_body, &what, err);
+}
+
 /* ---- migrate_volume_completion ---- */
 
 struct completing {
@@ -286,13 +342,16 @@ static int find(struct db *db, const struct completion *completion, struct migra
 	return store_migration_get(db, row_text(rows, 0, "id"), m, err);
 }
 
-static int note_failure(struct db *db, const struct migration *m, struct error *err)
+/* Its worker looks what is true of it. */
+static int note(
+	struct db *db, const struct migration *m, bool failed, struct error *err)
 {
 	static const char sql[] =
-		"update drover.swap set completed_at = clock_timestamp(), failed = true"
-		" where operation_id = $1::uuid and completed_at is null";
+		"update drover.swap set completed_at = clock_timestamp(),"
+		" failed = $2::bool where operation_id = $1::uuid"
+		" and completed_at is null";
 
-	if (db_run(db, sql, err, m->op.id) < 0)
+	if (db_run(db, sql, err, m->op.id, BOOL_TEXT(failed)) < 0)
 		return -1;
 	return store_notify(db, WORK_CHANNEL, m->op.host, err);
 }
@@ -340,10 +399,14 @@ static int complete(struct db *db, const struct completion *completion,
 			"complete",
 			m->op.volume_id, phase_name(m->op.phase));
 	if (completion->failed)
-		return note_failure(db, m, err);
-	if (check_success(m, &swap, err) < 0 || db_run(db, noted, err, m->op.id) < 0)
+		return note(db, m, true, err);
+	if (check_success(m, &swap, err) < 0)
 		return -1;
-	return make_switch(db, &what, source, temporary, &swap.guest,
+	if (swap.rpc)
+		return note(db, m, false, err);
+	if (db_run(db, noted, err, m->op.id) < 0)
+		return -1;
+	return make_switch(db, &what, source, temporary, &swap,
 		"Compute has moved the guest to the temporary volume", err);
 }
 
@@ -417,9 +480,12 @@ static int resolve_body(struct db *db, void *arg, struct error *err)
 		.quarantine = true,
 		.to = m.op.cancel ? PHASE_CANCELLED : PHASE_FAILED,
 		.why = &why };
+	if (!what->moved && swap.rpc &&
+		store_swap_end_attachment(db, &m, &swap, err) < 0)
+		return -1;
 	if (!what->moved)
 		return end_back(db, &ending, &source, &temporary, &swap, err);
-	return make_switch(db, &ending, &source, &temporary, &swap.guest,
+	return make_switch(db, &ending, &source, &temporary, &swap,
 		"an operator says that the guest runs on the temporary volume", err);
 }
 

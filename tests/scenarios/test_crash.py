@@ -25,7 +25,7 @@ ELSEWHERE = {
     "read_back.reading": "test_hosts.py",
     "snapshot.made": "test_life.py",
 }
-ELSEWHERE.update({p: "test_compute.py" for p in POINTS if p.startswith("compute.")})
+ELSEWHERE.update({p: "test_compute.py, test_compute_rpc.py" for p in POINTS if p.startswith("compute.")})
 ELSEWHERE.update({p: "cinder/test_mixed.py" for p in POINTS if p.startswith("peer.")})
 
 

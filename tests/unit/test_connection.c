@@ -133,8 +133,8 @@ static void who_does_not_speak_nbd_hears_it(void **state)
 	struct error err;
 
 	(void)state;
-	assert_int_equal(
-		connection_info(&settings, &volume, &facts, "compute1", &info, &err),
+	assert_int_equal(connection_info(&settings, &volume, &facts, "compute1", false,
+				 &info, &err),
 		-1);
 	assert_int_equal(err.code, ERR_INVALID_INPUT);
 	assert_string_equal(err.text,
@@ -172,12 +172,13 @@ static void a_backend_of_shares_answers_from_its_settings(void **state)
 		"\"encrypted\":false,\"cacheable\":false},"
 		"\"mount_point_base\":\"%s\"}",
 		scratch.path);
-	if (connection_info(&settings, &volume, &facts, "", &info, &err) < 0)
+	if (connection_info(&settings, &volume, &facts, "", false, &info, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_json(info, want);
 	facts.provider_location[0] = '\0';
 	assert_int_equal(
-		connection_info(&settings, &volume, &facts, "", &info, &err), -1);
+		connection_info(&settings, &volume, &facts, "", false, &info, &err),
+		-1);
 	assert_int_equal(err.code, ERR_BACKEND);
 	assert_string_equal(err.text,
 		"Bad or unexpected response from the storage volume backend API: Driver "

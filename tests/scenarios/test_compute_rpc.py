@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attached volumes of guests without Nova: drover-compute on the guest's host is asked. A
+stand-in plays it, so that it can refuse, be silent, forget and fail."""
+import json
+import os
+import uuid
+
+import pytest
+
+from attachments import Attachments
+from conftest import BUILDDIR, SRCDIR
+from hypervisor import Hypervisor
+from peer import Peer
+from test_compute import (FAST, SLOW, accepted, assert_moved, assert_stayed, begin, ends,
+                          garbage_of, swap_row)
+from two_hosts import TwoHosts, pool
+
+DROVER = {"compute_api": "rpc", "compute_poll": "0.2", "compute_grace": "1.5",
+          "compute_timeout": "6", "compute_find_timeout": "0.7", "peer_timeout": "3",
+          "rescan_interval": "0.3"}
+DEFAULT = {"rpc_response_timeout": "2"}
+
+
+@pytest.fixture(scope="module")
+def module_cloud(make_cloud):
+    return make_cloud(drover=DROVER, default=DEFAULT)
+
+
+@pytest.fixture
+def hypervisor(cloud, peer):
+    hypervisor = Hypervisor(cloud, peer)
+    yield hypervisor
+    hypervisor.stop()
+
+
+def attachment_of(cloud, volume):
+    rows = cloud.sql("select * from volume_attachment where volume_id = %s and not deleted",
+                     volume)
+    assert len(rows) == 1, rows
+    return rows[0]
+
+
+def guest(cloud, hypervisor, mode="rw", host=None):
+    """A volume with something in it, attached to a guest."""
+    volume = cloud.create(1, **({"host": host} if host else {}))
+    cloud.fill(volume, ((0, 70000), (100 << 20, 4096)))
+    instance = hypervisor.boot()
+    api = Attachments(cloud, hypervisor.peer)
+    attachment = api.create(volume, server=instance, mode=mode)
+    info = api.update(volume, attachment, hypervisor.connector(instance))
+    hypervisor.attach_volume(instance, volume, attachment, mode, info)
+    api.complete(volume, attachment)
+    return volume
+
+
+def detach(cloud, hypervisor, volume):
+    Attachments(cloud, hypervisor.peer).delete(volume, attachment_of(cloud, volume)["id"])
+    cloud.leftovers()
+
+
+def stayed(cloud, hypervisor, volume, attachment, temporary):
+    """As it was before; and T is gone."""
+    assert_stayed(cloud, volume, attachment)
+    assert not cloud.sql("select 1 from volumes where id = %s and not deleted", temporary)
+    cloud.wait_for(lambda: not garbage_of(cloud, temporary), 20, "it is removed")
+    detach(cloud, hypervisor, volume)
+
+
+def test_a_guest_moves(cloud, peer, hypervisor):
+    volume = guest(cloud, hypervisor)
+    digest, before = cloud.digest(volume), attachment_of(cloud, volume)
+    instance, old = hypervisor.instance_of(volume), cloud.path(volume)
+    begin(cloud, peer, volume)
+    temporary = accepted(cloud, volume)
+    # What it was told.
+    order = hypervisor.asked("swap_volume")
+    path = cloud.path(temporary)
+    assert len(order) == 1 and order[0]["connection_info"]["data"]["device_path"] == path
+    assert order[0]["connection_info"]["driver_volume_type"] == "local"
+    assert (order[0]["mode"], order[0]["answer_to"], order[0]["rate"]) == (
+        "rw", "server1@fast", 0)
+    row = attachment_of(cloud, temporary)
+    assert (row["instance_uuid"], row["attach_status"], row["attached_host"]) == (
+        instance, "attaching", "server1")
+    # How far it is.
+    hypervisor.progress(volume, 1 << 29, 1 << 30)
+    cloud.wait_for(lambda: cloud.drover_json("migration", "show", volume)["position_bytes"]
+                   == 1 << 29, 20, "half of it is copied")
+    assert cloud.drover("delete", volume, check=False).returncode == 1
+    hypervisor.copied(volume)
+    assert hypervisor.answer(volume) == volume
+    assert_moved(cloud, volume, temporary)
+    # The ids are what they were, and lead to the new place.
+    after = attachment_of(cloud, volume)
+    for key in ("id", "instance_uuid", "attach_status", "attach_mode", "mountpoint"):
+        assert after[key] == before[key], key
+    info = json.loads(after["connection_info"])
+    assert info["device_path"] == path and info["attachment_id"] == before["id"]
+    assert cloud.path(volume) == path and cloud.digest(volume) == digest
+    cloud.wait_for(lambda: not os.path.exists(old), 20, "the old disk is gone")
+    # It comes again, and late.
+    assert hypervisor.answer(volume, SLOW) == volume
+    detach(cloud, hypervisor, volume)
+
+
+def test_read_only_and_by_a_server(cloud, peer, hypervisor):
+    volume = guest(cloud, hypervisor, mode="ro")
+    begin(cloud, peer, volume)
+    temporary = accepted(cloud, volume)
+    order, = hypervisor.asked("swap_volume")
+    assert order["mode"] == order["connection_info"]["data"]["access_mode"] == "ro"
+    hypervisor.copied(volume)
+    # Nobody says so: it is seen.
+    assert_moved(cloud, volume, temporary)
+    assert attachment_of(cloud, volume)["attach_mode"] == "ro"
+    detach(cloud, hypervisor, volume)
+
+
+def refuse(cloud, peer, volume, words):
+    row = begin(cloud, peer, volume)
+    row = cloud.finished(volume)
+    assert row["phase"] == "failed" and words in row["reason"], row["reason"]
+    assert not cloud.sql("select 1 from volumes where migration_status = %s",
+                         f"target:{volume}")
+    assert cloud.volume(volume)["migration_status"] is None
+
+
+def test_what_cannot_be_moved_is_refused(cloud, peer, hypervisor):
+    volume = guest(cloud, hypervisor)
+    instance, attachment = hypervisor.instance_of(volume), attachment_of(cloud, volume)["id"]
+    running = hypervisor.instances[instance]
+    running["state"] = "shut off"
+    refuse(cloud, peer, volume, "is 'shut off'")
+    running["state"] = "running"
+    disks, running["disks"] = running["disks"], {}
+    refuse(cloud, peer, volume, "has no such disk")
+    running["disks"] = disks
+    del hypervisor.instances[instance]
+    refuse(cloud, peer, volume, "no host that answers has instance")
+    hypervisor.instances[instance] = running
+    second = str(uuid.uuid4())
+    cloud.sql("insert into volume_attachment (id, volume_id, instance_uuid, attach_status,"
+              " deleted, created_at) values (%s, %s, %s, 'attached', false, now())", second,
+              volume, str(uuid.uuid4()))
+    refuse(cloud, peer, volume, "has 2 attachments")
+    cloud.sql("delete from volume_attachment where id = %s", second)
+    cloud.sql("update volume_attachment set instance_uuid = null where id = %s", attachment)
+    refuse(cloud, peer, volume, "attached to a host without a server")
+    cloud.sql("update volume_attachment set instance_uuid = %s where id = %s", instance,
+              attachment)
+    assert not hypervisor.asked("swap_volume")
+    # It says no itself: in its words.
+    hypervisor.script("swap_volume", "refuse:the disk is on fire")
+    begin(cloud, peer, volume)
+    assert "the disk is on fire" in ends(cloud, volume, "failed")
+    stayed(cloud, hypervisor, volume, attachment, cloud.migration(volume)["temporary_id"])
+
+
+@pytest.mark.parametrize("how", ["hang", "lost", "late"])
+def test_answers_that_do_not_come(cloud, peer, hypervisor, how):
+    volume = guest(cloud, hypervisor)
+    hypervisor.script("swap_volume", how)
+    begin(cloud, peer, volume)
+    temporary = accepted(cloud, volume)
+    assert len(hypervisor.swaps) == 1
+    hypervisor.copied(volume)
+    assert hypervisor.answer(volume) == volume
+    assert_moved(cloud, volume, temporary)
+    detach(cloud, hypervisor, volume)
+
+
+def test_it_fails(cloud, peer, hypervisor):
+    volume = guest(cloud, hypervisor)
+    attachment = attachment_of(cloud, volume)["id"]
+    begin(cloud, peer, volume)
+    temporary = accepted(cloud, volume)
+    hypervisor.fails(volume)
+    assert hypervisor.answer(volume) == volume
+    assert "the disk of the target failed" in ends(cloud, volume, "failed")
+    # Late, and again.
+    with pytest.raises(Exception) as caught:
+        hypervisor.answer(volume)
+    assert type(caught.value).__name__.startswith("InvalidVolume"), caught.value
+    # An administrator says that it was done: it was not.
+    begin(cloud, peer, volume)
+    temporary = accepted(cloud, volume)
+    peer.volume(FAST, "3.0").call(peer.context(), "migrate_volume_completion",
+                                  volume=peer.volume_object(volume),
+                                  new_volume=peer.volume_object(temporary), error=False)
+    seen = swap_row(cloud, volume)["looked_at"]
+    cloud.wait_for(lambda: swap_row(cloud, volume)["looked_at"] > seen, 20, "it is looked at")
+    assert cloud.migration(volume)["phase"] == "swapping"
+    hypervisor.fails(volume)
+    ends(cloud, volume, "failed")
+    stayed(cloud, hypervisor, volume, attachment, temporary)
+
+
+def test_cancel(cloud, peer, hypervisor):
+    volume = guest(cloud, hypervisor)
+    attachment = attachment_of(cloud, volume)["id"]
+    # Before it is asked.
+    cloud.points.hold("compute.connected")
+    begin(cloud, peer, volume)
+    cloud.points.reached("compute.connected")
+    cloud.drover("cancel", volume)
+    cloud.points.release("compute.connected")
+    ends(cloud, volume, "cancelled")
+    assert not hypervisor.asked("swap_volume")
+    # While it copies.
+    begin(cloud, peer, volume)
+    temporary = accepted(cloud, volume)
+    said = cloud.drover("cancel", volume).stdout
+    assert "will be cancelled" in said
+    ends(cloud, volume, "cancelled")
+    assert hypervisor.order(volume)[1]["state"] == "cancelled"
+    # An order that comes late is refused: it is written down there.
+    cloud.points.hold("compute.asked")
+    begin(cloud, peer, volume)
+    cloud.points.reached("compute.asked")
+    cloud.drover("cancel", volume)
+    cloud.kill_worker()
+    cloud.points.release("compute.asked")
+    ends(cloud, volume, "cancelled")
+    assert hypervisor.order(volume)[1]["state"] == "cancelled"
+    assert_stayed(cloud, volume, attachment)
+    # Too late.
+    begin(cloud, peer, volume)
+    temporary = accepted(cloud, volume)
+    hypervisor.copied(volume, "pivoting")
+    cloud.drover("cancel", volume)
+    hypervisor.wait(lambda: hypervisor.asked("swap_cancel")[-1]["target_id"] == temporary)
+    hypervisor.order(volume)[1]["state"] = "moved"
+    assert_moved(cloud, volume, temporary)
+    detach(cloud, hypervisor, volume)
+
+
+def test_the_instance_is_deleted(cloud, peer, hypervisor):
+    volume = guest(cloud, hypervisor)
+    attachment = attachment_of(cloud, volume)["id"]
+    begin(cloud, peer, volume)
+    temporary = accepted(cloud, volume)
+    hypervisor.gone(hypervisor.instance_of(volume))
+    assert "instance is gone" in ends(cloud, volume, "failed")
+    stayed(cloud, hypervisor, volume, attachment, temporary)
+
+
+def test_what_was_forgotten(cloud, peer, hypervisor):
+    volume = guest(cloud, hypervisor)
+    attachment = attachment_of(cloud, volume)["id"]
+    begin(cloud, peer, volume)
+    temporary = accepted(cloud, volume)
+    hypervisor.swaps.clear()
+    assert "forgotten" in ends(cloud, volume, "failed")
+    assert_stayed(cloud, volume, attachment)
+    # What it has begun may go on.
+    assert garbage_of(cloud, temporary)["quarantined"]
+    cloud.drover("garbage", "remove", f"volume-{temporary}")
+    # It had been done by then.
+    begin(cloud, peer, volume)
+    temporary = accepted(cloud, volume)
+    cloud.points.hold("compute.swapping")
+    cloud.points.reached("compute.swapping")
+    hypervisor.copied(volume)
+    hypervisor.swaps.clear()
+    cloud.points.release("compute.swapping")
+    assert_moved(cloud, volume, temporary)
+    detach(cloud, hypervisor, volume)
+
+
+def test_silence_proves_nothing(cloud, peer, hypervisor):
+    volume = guest(cloud, hypervisor)
+    begin(cloud, peer, volume)
+    temporary = accepted(cloud, volume)
+    hypervisor.stop()
+    cloud.wait_for(lambda: "no drover-compute is running" in (
+        cloud.migration(volume)["reason"] or ""), 20, "the reason is noted")
+    held = cloud.in_phase(volume, "held")
+    assert "has said nothing" in held["reason"]
+    assert cloud.volume(volume)["migration_status"] == "migrating"
+    # It was there all the time.
+    hypervisor.copied(volume)
+    hypervisor.start()
+    assert_moved(cloud, volume, temporary)
+    # It has said so, and is silent since.
+    begin(cloud, peer, volume, FAST)
+    temporary = accepted(cloud, volume)
+    hypervisor.copied(volume)
+    cloud.points.hold("compute.swapping")
+    cloud.points.reached("compute.swapping")
+    hypervisor.stop()
+    assert hypervisor.answer(volume) == volume
+    cloud.points.release("compute.swapping")
+    assert_moved(cloud, volume, temporary, FAST)
+    hypervisor.start()
+    detach(cloud, hypervisor, volume)
+
+
+def test_what_it_cannot_tell_is_held(cloud, peer, hypervisor):
+    for answer in ("--not-moved", "--moved"):
+        volume = guest(cloud, hypervisor)
+        attachment = attachment_of(cloud, volume)["id"]
+        begin(cloud, peer, volume)
+        temporary = accepted(cloud, volume)
+        if answer == "--moved":
+            hypervisor.copied(volume, "held")
+        hypervisor.fails(volume, "the guest died in the pivot", "held")
+        held = cloud.in_phase(volume, "held")
+        assert "the guest died in the pivot" in held["reason"]
+        if answer == "--moved":
+            # Whoever is not there cannot be asked; the rows count.
+            hypervisor.stop()
+        said = cloud.drover("resolve", volume, answer)
+        if answer == "--moved":
+            assert "no drover-compute is running" in said.stderr
+            assert_moved(cloud, volume, temporary)
+        else:
+            assert hypervisor.asked("swap_resolve") == [{
+                "instance_id": hypervisor.instance_of(volume), "volume_id": volume,
+                "target_id": temporary, "moved": False}]
+            cloud.finished(volume)
+            assert_stayed(cloud, volume, attachment)
+            if garbage_of(cloud, temporary):
+                cloud.drover("garbage", "remove", f"volume-{temporary}", check=False)
+        if answer == "--moved":
+            hypervisor.start()
+        detach(cloud, hypervisor, volume)
+
+
+POINTS = ["compute.swapping", "compute.reserving", "compute.reserved", "compute.connected",
+          "compute.asking", "compute.asked", "compute.answered", "compute.accepted"]
+
+
+def kill_at(cloud, volume, point):
+    """The next worker comes at once: how long it is waited with after crashes is another
+    test's."""
+    cloud.points.reached(point)
+    cloud.kill_worker()
+    cloud.points.release(point)
+    cloud.wait_for(lambda: not cloud.workers(), 10, "the manager knows that")
+    cloud.wait_for(
+        lambda: cloud.sql("update drover.operation set attempts = 0, not_before = now()"
+                          " where volume_id = %s and finished_at is null returning 1",
+                          volume) and cloud.workers(), 20, "another worker")
+
+
+@pytest.mark.parametrize("end", ["moved", "cancelled"])
+def test_killed_between_every_two_steps(cloud, peer, hypervisor, end):
+    volume = guest(cloud, hypervisor)
+    attachment = attachment_of(cloud, volume)["id"]
+    before, after = {
+        "moved": (POINTS, ["compute.moved", "migrate.settling"]),
+        "cancelled": ([], ["compute.cancelling", "compute.cancelled", "compute.give_up"]),
+    }[end]
+    for point in before + after:
+        cloud.points.hold(point)
+    begin(cloud, peer, volume)
+    for point in before:
+        kill_at(cloud, volume, point)
+    temporary = accepted(cloud, volume)
+    assert len(hypervisor.swaps) == 1
+    assert attachment_of(cloud, temporary)["id"] == swap_row(
+        cloud, volume)["target_attachment_id"]
+    if end == "moved":
+        hypervisor.copied(volume)
+    else:
+        cloud.drover("cancel", volume)
+    for point in after:
+        kill_at(cloud, volume, point)
+    if end == "moved":
+        assert hypervisor.answer(volume) == volume
+        assert_moved(cloud, volume, temporary)
+        detach(cloud, hypervisor, volume)
+    else:
+        ends(cloud, volume, "cancelled")
+        stayed(cloud, hypervisor, volume, attachment, temporary)
+
+
+def test_to_another_host(servers):
+    cloud = TwoHosts(BUILDDIR, servers=servers, srcdir=SRCDIR, drover=DROVER,
+                     default=DEFAULT)
+    peer = Peer(cloud)
+    hypervisor = Hypervisor(cloud, peer)
+    try:
+        volume = guest(cloud, hypervisor, host=pool("server1"))
+        attachment = attachment_of(cloud, volume)["id"]
+        begin(cloud, peer, volume, pool("server2"))
+        # A file of another machine: the reason says what could be done.
+        assert "driver nfs serves all" in ends(cloud, volume, "failed")
+        row = cloud.volume(volume)
+        assert (row["status"], row["host"]) == ("in-use", pool("server1"))
+        assert attachment_of(cloud, volume)["id"] == attachment
+        detach(cloud, hypervisor, volume)
+    finally:
+        hypervisor.stop()
+        peer.close()
+        cloud.close()
