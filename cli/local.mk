@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += cli/libcli.a
 cli_libcli_a_SOURCES = \
+	cli/attach.c \
 	cli/cli.c cli/cli.h \
 	cli/database.c \
 	cli/doctor.c \

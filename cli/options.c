@@ -34,6 +34,7 @@ static const struct {
 	[OPT_READY_TO_LEAVE] = { "--ready-to-leave", NULL,
 		"what stands in the way of Cinder's own services" },
 	[OPT_MOVED] = { "--moved", NULL, "the guest runs on the temporary volume" },
+	[OPT_MODE] = { "--mode", "MODE", "rw, or ro: the instance cannot write to it" },
 	[OPT_NOT_MOVED] = { "--not-moved", NULL, "the guest stayed where it was" },
 };
 

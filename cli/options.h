@@ -32,6 +32,7 @@ enum option_id {
 	OPT_READY_TO_LEAVE,
 	OPT_MOVED,
 	OPT_NOT_MOVED,
+	OPT_MODE,
 	OPT_COUNT
 };
 #define OPT_BIT(id) (1u << (id))

@@ -19,6 +19,8 @@ int verb_list(struct cli *cli, struct error *err);
 int verb_show(struct cli *cli, struct error *err);
 int verb_delete(struct cli *cli, struct error *err);
 
+int verb_attach(struct cli *cli, struct error *err);
+int verb_detach(struct cli *cli, struct error *err);
 int verb_connect(struct cli *cli, struct error *err);
 int verb_disconnect(struct cli *cli, struct error *err);
 int verb_export_list(struct cli *cli, struct error *err);

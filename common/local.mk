@@ -80,4 +80,4 @@ common_libcommon_a_SOURCES += \
 common_libcommon_a_SOURCES += \
 	common/attachment_calls.c common/attachment_calls.h \
 	common/hypervisor.c common/hypervisor.h \
-	common/store/swap.c
+	common/store/guests.c common/store/guests.h common/store/swap.c

@@ -100,7 +100,7 @@ def test_usage_errors(cloud):
 
 def test_not_found(cloud):
     for verb in (["show"], ["delete"], ["connect"], ["disconnect"], ["cancel"], ["watch"],
-                 ["migration", "show"]):
+                 ["detach"], ["migration", "show"]):
         result = cloud.drover(*verb, "no-such-thing", check=False)
         assert result.returncode == 3 and "no-such-thing" in result.stderr, (verb, result)
 
@@ -123,7 +123,7 @@ def test_a_leftover_that_is_kept_may_be_removed_now(make_cloud, request):
 def test_help_of_every_verb(cloud):
     for verb in (["db", "sync"], ["service", "list"], ["host", "list"], ["pool", "list"],
                  ["create"], ["list"], ["show"], ["delete"], ["connect"], ["disconnect"],
-                 ["migrate"], ["migration", "list"], ["migration", "show"], ["watch"],
+                 ["attach"], ["detach"], ["migrate"], ["migration", "list"], ["migration", "show"], ["watch"],
                  ["cancel"], ["garbage"]):
         result = cloud.drover(*verb, "--help")
         assert verb[0] in result.stdout and not result.stderr, (verb, result)

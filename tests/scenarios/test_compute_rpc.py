@@ -3,6 +3,7 @@
 stand-in plays it, so that it can refuse, be silent, forget and fail."""
 import json
 import os
+import subprocess
 import uuid
 
 import pytest
@@ -324,6 +325,95 @@ def test_what_it_cannot_tell_is_held(cloud, peer, hypervisor):
         if answer == "--moved":
             hypervisor.start()
         detach(cloud, hypervisor, volume)
+
+
+def test_attach_and_detach(cloud, peer, hypervisor):
+    volume, instance = cloud.create(1), hypervisor.boot()
+    said = json.loads(cloud.drover("attach", volume, instance, "--json").stdout)
+    row = attachment_of(cloud, volume)
+    assert said == {"volume_id": volume, "attachment_id": row["id"], "server_id": instance,
+                    "host_name": "server1", "device": "/dev/vdb", "mode": "rw"}
+    assert (row["attach_status"], row["attached_host"], row["mountpoint"],
+            row["attach_mode"]) == ("attached", "server1", "/dev/vdb", "rw")
+    assert json.loads(row["connection_info"])["device_path"] == cloud.path(volume)
+    assert cloud.volume(volume)["status"] == "in-use"
+    disk = hypervisor.instances[instance]["disks"][volume]
+    assert disk["info"]["data"]["device_path"] == cloud.path(volume)
+    shown, = cloud.drover_json("show", volume)["attachments"]
+    assert (shown["server_id"], shown["device"]) == (instance, "/dev/vdb")
+    assert instance in cloud.drover("show", volume).stdout
+    # Again is nothing new; another mode and another instance are refused.
+    cloud.drover("attach", volume, instance)
+    assert attachment_of(cloud, volume)["id"] == row["id"]
+    for more in ([instance, "--mode", "ro"], [hypervisor.boot()]):
+        assert cloud.drover("attach", volume, *more, check=False).returncode == 1
+    # It moves like others.
+    done = cloud.drover("migrate", volume, SLOW).returncode
+    temporary = accepted(cloud, volume)
+    assert done == 0
+    assert "migrating" in cloud.drover("detach", volume, check=False).stderr
+    hypervisor.copied(volume)
+    assert_moved(cloud, volume, temporary)
+    disks = hypervisor.instances[instance]["disks"]
+    cloud.drover("detach", volume)
+    assert not disks and cloud.volume(volume)["status"] == "available"
+    assert cloud.drover("detach", volume, check=False).returncode == 3
+    # Read-only.
+    cloud.drover("attach", volume, instance, "--mode", "ro")
+    assert disks[volume]["mode"] == attachment_of(cloud, volume)["attach_mode"] == "ro"
+    cloud.drover("detach", volume, instance)
+    cloud.leftovers()
+
+
+def test_attach_and_detach_that_fail(cloud, peer, hypervisor):
+    volume, instance = cloud.create(1), hypervisor.boot()
+
+    def attach(status, words, *arguments, verb="attach"):
+        result = cloud.drover(verb, volume, *(arguments or [instance]), check=False)
+        assert result.returncode == status and words in result.stderr, result
+
+    def nothing():
+        row = cloud.volume(volume)
+        assert (row["status"], row["attach_status"]) == ("available", "detached")
+        assert not cloud.sql("select 1 from volume_attachment where volume_id = %s and"
+                             " not deleted", volume)
+
+    attach(2, "no id of an instance", "web")
+    attach(2, "no mode", instance, "--mode", "x")
+    attach(3, "no host that answers", str(uuid.uuid4()))
+    hypervisor.script("attach_volume", "refuse:no more slots")
+    attach(1, "no more slots")
+    nothing()
+    # It is not known whether it was done: again goes on.
+    hypervisor.script("attach_volume", "lost")
+    attach(1, "again goes on")
+    assert cloud.volume(volume)["status"] == "attaching"
+    attach(0, "")
+    hypervisor.script("detach_volume", "refuse:the guest does not let it go")
+    attach(1, "does not let it go", volume and instance, verb="detach")
+    assert cloud.volume(volume)["status"] == "in-use"
+    hypervisor.script("detach_volume", "hang")
+    attach(1, "again goes on", instance, verb="detach")
+    assert cloud.volume(volume)["status"] == "detaching"
+    cloud.drover("detach", volume)
+    nothing()
+    # Killed on its way.
+    cloud.points.hold("compute.connected")
+    with subprocess.Popen([cloud.program("cli"), "--config-file", cloud.config, "attach",
+                           volume, instance], env=cloud.environment()) as process:
+        cloud.points.reached("compute.connected")
+        process.kill()
+    cloud.points.release("compute.connected")
+    attach(0, "")
+    # Its host is away; the instance was deleted meanwhile.
+    hypervisor.stop()
+    attach(1, "no drover-compute is running", instance, verb="detach")
+    del hypervisor.instances[instance]
+    hypervisor.start()
+    cloud.drover("detach", volume)
+    nothing()
+    cloud.drover("delete", volume)
+    cloud.leftovers()
 
 
 POINTS = ["compute.swapping", "compute.reserving", "compute.reserved", "compute.connected",
