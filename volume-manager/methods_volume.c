@@ -61,16 +61,16 @@ static int read_delete(const struct rpc_request *request, struct delete_request 
 }
 
 /* What the API tier has written before is put back. Always -1. */
-static int refuse_delete(
-	struct manager *manager, const struct delete_request *what, struct error *err)
+static int refuse_delete(struct manager *manager, const struct rpc_request *request,
+	const struct delete_request *what, struct error *err)
 {
+	const struct delete_refusal refusal = { what->id, request->request_id,
+		what->unmanage, what->cascade };
 	struct error why = *err;
 
 	if (methods_must_wait(err))
 		return -1;
-	if (store_delete_refused(manager->db, what->id,
-		    what->unmanage ? "unmanaging" : "deleting", what->cascade,
-		    err) < 0 &&
+	if (store_delete_refused(manager->db, &refusal, &why, err) < 0 &&
 		methods_must_wait(err))
 		return -1;
 	*err = why;
@@ -104,11 +104,11 @@ int methods_delete_volume(void *arg, const struct rpc_request *request,
 		return -1;
 	moved = forward_if_moved(manager, request, what.id, err);
 	if (moved)
-		return moved > 0 ? moved : refuse_delete(manager, &what, err);
+		return moved > 0 ? moved : refuse_delete(manager, request, &what, err);
 	if (admit_delete(manager, request, &what, &admission, err) < 0)
 		return err->code == ERR_VOLUME_NOT_FOUND
 			? RPC_DONE
-			: refuse_delete(manager, &what, err);
+			: refuse_delete(manager, request, &what, err);
 	log_info("delete_volume volume=%s request=%s%s", what.id, request->request_id,
 		DUPLICATE_MARK(admission));
 	return RPC_DONE;

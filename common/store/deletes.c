@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/store/connections.h"
 #include "common/store/garbage.h"
 #include "common/store/snapshots.h"
 
@@ -10,7 +11,23 @@ struct deletion {
 	const char *volume_id, *request_id, *status;
 	bool from_api, cascade, count_gib;
 	enum admission *out;
+	const struct error *why; /* of a refusal */
 };
+
+/* A share that somebody was told of: he may be writing. */
+static int check_handed_out(
+	struct db *db, const struct volume *volume, struct error *err)
+{
+	char peer[256];
+	int found = store_connection_peer(db, volume->id, peer, sizeof(peer), err);
+
+	if (found <= 0)
+		return found;
+	return error_set(err, ERR_INVALID_VOLUME,
+		"volume '%s' cannot be deleted: it is connected to host '%s'; when "
+		"that is over, 'drover disconnect' says so",
+		volume_called(volume), peer[0] ? peer : "unknown");
+}
 
 static int check_unused(struct db *db, const struct volume *volume, struct error *err)
 {
@@ -28,21 +45,45 @@ static int check_unused(struct db *db, const struct volume *volume, struct error
 		"volume '%s' cannot be deleted: it is attached to %s", name, who);
 }
 
+/* Of a migration of a Cinder: its target, or what its switch has left of its source. */
+static bool is_temporary(const struct volume *volume)
+{
+	return strncmp(volume->migration_status, "target:", 7) == 0 ||
+		strcmp(volume->migration_status, "deleting") == 0;
+}
+
+/* The API tier writes a status of its own before it asks. Without that the request is one
+ * that was refused or given up before: the volume is in use again. Cinder's own services
+ * write none when they remove a temporary volume. */
+static bool status_allows(const struct volume *volume, bool from_api)
+{
+	static const char *const asked[] = { "deleting", "error_managing_deleting" };
+	static const char *const allowed[] = { "available", "error", "error_deleting",
+		"error_restoring", "error_extending", "error_managing", "creating" };
+	bool ok = false;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(asked); i++)
+		ok = ok || (from_api && strcmp(volume->status, asked[i]) == 0);
+	if (from_api && !is_temporary(volume))
+		return ok;
+	for (unsigned i = 0; i < ARRAY_SIZE(allowed); i++)
+		ok = ok || strcmp(volume->status, allowed[i]) == 0;
+	return ok;
+}
+
 static int check_deletable(struct db *db, const struct volume *volume,
 	const struct deletion *what, struct error *err)
 {
-	static const char *const allowed[] = { "available", "error", "error_deleting",
-		"error_restoring", "error_extending", "error_managing", "creating" };
 	const char *name = volume_called(volume);
-	bool temporary = strncmp(volume->migration_status, "target:", 7) == 0;
-	bool ok = what->from_api && strcmp(volume->status, "deleting") == 0;
+	bool target = strncmp(volume->migration_status, "target:", 7) == 0;
 
 	/* A forced one does not wait until the volume is made. */
-	if (ok && !temporary && store_create_cancel_locked(db, volume->id, err) < 0)
+	if (what->from_api && strcmp(volume->status, "deleting") == 0 && !target &&
+		store_create_cancel_locked(db, volume->id, err) < 0)
 		return -1;
 	if (store_volume_idle(db, volume, "be deleted", err) < 0)
 		return -1;
-	if (temporary && !what->from_api)
+	if (target && !what->from_api)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be deleted: it is the target of a "
 			"migration",
@@ -50,11 +91,11 @@ static int check_deletable(struct db *db, const struct volume *volume,
 	if (volume->snapshots > 0 && !what->cascade)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be deleted: it has snapshots", name);
-	if (check_unused(db, volume, err) < 0)
+	/* A temporary one's bytes are nobody's; who was to write them may have died. */
+	if (check_unused(db, volume, err) < 0 ||
+		(!is_temporary(volume) && check_handed_out(db, volume, err) < 0))
 		return -1;
-	for (unsigned i = 0; i < ARRAY_SIZE(allowed); i++)
-		ok = ok || strcmp(volume->status, allowed[i]) == 0;
-	if (!ok)
+	if (!status_allows(volume, what->from_api))
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be deleted: its status is '%s'", name,
 			volume->status);
@@ -151,18 +192,34 @@ static int refused_body(struct db *db, void *arg, struct error *err)
 		"  else 'error' end"
 		" where volume_id = $1 and not deleted and status = 'deleting'";
 	const struct deletion *what = arg;
+	struct volume volume;
+	int found = store_volume_get_locked(db, what->volume_id, &volume, err);
+	int known = found <= 0 ? found
+			       : store_operation_known(db, volume.id, "delete_volume",
+					 what->request_id, err);
 
-	if (what->cascade && db_run(db, sql, err, what->volume_id) < 0)
+	if (found <= 0 || known != 0)
+		return found < 0 || known < 0 ? -1 : 0;
+	/* Known from now on: what comes again later deletes nothing. */
+	if (store_operation_refused_locked(db, &volume, "delete_volume", NULL,
+		    what->request_id, what->why, err) < 0)
 		return -1;
-	return store_volume_put_back(db, what->volume_id, what->status, NULL, err);
+	if (what->cascade && db_run(db, sql, err, volume.id) < 0)
+		return -1;
+	return store_volume_put_back(db, volume.id,
+		strcmp(volume.status, "error_managing_deleting") == 0 ? volume.status
+								      : what->status,
+		NULL, err);
 }
 
-int store_delete_refused(struct db *db, const char *volume_id, const char *status_now,
-	bool cascade, struct error *err)
+int store_delete_refused(struct db *db, const struct delete_refusal *refusal,
+	const struct error *why, struct error *err)
 {
-	struct deletion what = {
-		.volume_id = volume_id, .status = status_now, .cascade = cascade
-	};
+	struct deletion what = { .volume_id = refusal->volume_id,
+		.request_id = refusal->request_id,
+		.status = refusal->unmanage ? "unmanaging" : "deleting",
+		.cascade = refusal->cascade,
+		.why = why };
 
 	return db_transact(db, refused_body, &what, err);
 }

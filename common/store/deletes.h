@@ -10,8 +10,9 @@
 #include "common/error.h"
 #include "common/store/operations.h"
 
-/* One transaction. From status deleting (the API tier wrote it), where a volume that is
- * just being made may be meant; or, when from_api is false (the command line), from any
+/* One transaction. From the status that the API tier wrote (deleting, or
+ * error_managing_deleting), where a volume that is just being made may be meant; or, when
+ * from_api is false (the command line) and for a temporary volume of a Cinder, from any
  * status that allows deletion. ERR_INVALID_VOLUME in one sentence otherwise; then nothing
  * was changed. ERR_VOLUME_NOT_FOUND. */
 int store_delete_volume(struct db *db, const char *volume_id, const char *request_id,
@@ -22,9 +23,14 @@ int store_delete_volume(struct db *db, const char *volume_id, const char *reques
 int store_delete_cascade(struct db *db, const char *volume_id, const char *request_id,
 	bool count_gib, enum admission *out, struct error *err);
 
-/* It was refused: the volume and its snapshots are what they were. Returns whether the
- * volume's status was changed. */
-int store_delete_refused(struct db *db, const char *volume_id, const char *status_now,
-	bool cascade, struct error *err);
+struct delete_refusal {
+	const char *volume_id, *request_id;
+	bool unmanage, cascade; /* as the request has them */
+};
+
+/* It was refused, and stays so when it comes again: the volume and its snapshots are what
+ * they were. Returns whether the volume's status was changed. */
+int store_delete_refused(struct db *db, const struct delete_refusal *refusal,
+	const struct error *why, struct error *err);
 
 #endif

@@ -522,7 +522,8 @@ int store_migration_set_lost_back(struct db *db, const char *backend, double sec
 		" and split_part(v.host, '#', 1) = $1"
 		" and v.updated_at < localtimestamp - make_interval(secs => $2::float8)"
 		" and not exists (select 1 from drover.operation o"
-		"  where o.volume_id = v.id and o.finished_at is null) limit 100";
+		"  where o.volume_id = v.id and o.finished_at is null"
+		"  and o.phase <> 'settling') limit 100";
 	AUTO(PQclear) PGresult *rows = NULL;
 	char text[32];
 	int count, failed = 0;

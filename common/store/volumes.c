@@ -269,17 +269,32 @@ struct put_back {
 	const char *const *reservations;
 };
 
+/* What a volume of this row is when nothing is done to it. */
+#define RESTING_STATUS \
+	"(select case when v.launched_at is null then 'error'" \
+	"  when bool_or(a.attach_status = 'attached') then 'in-use'" \
+	"  when bool_or(a.attach_status = 'attaching') and $2 <> 'attaching'" \
+	"   then 'attaching'" \
+	"  when bool_or(a.attach_status = 'detaching') then 'detaching'" \
+	"  when bool_or(a.attach_status = 'reserved') then 'reserved'" \
+	"  else 'available' end from public.volume_attachment a" \
+	"  where a.volume_id = v.id and not a.deleted)"
+
 static int put_back_body(struct db *db, void *arg, struct error *err)
 {
-	/* saved_status of a running operation is what the volume had before it;
-	 * previous_status is what the API tier remembered for this request. */
+	/* saved_status of a running operation is what the volume had before it; one that
+	 * settles has given it back. Only for these requests the API tier remembers
+	 * previous_status; with others it may be of any earlier one. */
 	static const char sql[] =
 		"update public.volumes v set updated_at = localtimestamp,"
 		" terminated_at = null,"
 		" status = coalesce((select o.saved_status from drover.operation o"
 		"  where o.volume_id = v.id and o.finished_at is null"
-		"  and o.saved_status is not null limit 1),"
-		"  nullif(v.previous_status, $2), 'available'),"
+		"  and o.phase <> 'settling' and o.saved_status is not null limit 1),"
+		"  case when $2 in ('extending', 'maintenance', 'retyping', 'uploading',"
+		"   'downloading', 'backing-up') then nullif(v.previous_status, $2) end,"
+		"  case $2 when 'error_managing_deleting' then 'error_managing' end,"
+		"  " RESTING_STATUS "),"
 		" previous_status = case when $2 = 'extending' then null"
 		"  else v.previous_status end"
 		" where v.id = $1 and not v.deleted and v.status = $2";
@@ -381,7 +396,9 @@ int store_volume_delete_locked(
 	for (unsigned i = 0; i < ARRAY_SIZE(statements); i++)
 		if (db_run(db, statements[i], err, volume->id) < 0)
 			return error_context(err, "delete volume '%s'", volume->id);
+	/* One that could not be managed was never counted. */
 	if (volume->use_quota &&
+		strcmp(volume->status, "error_managing_deleting") != 0 &&
 		store_quota_give_back(db, volume->project_id, "volumes",
 			volume->volume_type, 1, volume->size_gib, err) < 0)
 		return -1;

@@ -88,10 +88,11 @@ int store_volume_place(struct db *db, const char *id, const char *host,
 int store_volume_create_failed(struct db *db, const char *id, const char *request_id,
 	const char *detail, struct error *err);
 
-/* What a refused request changed before it came here is put back: status from saved or
- * previous_status when it is one of the request's own (extending, deleting, retyping,
- * attaching, detaching), reservations rolled back, workers row removed. reservations
- * ends with NULL or is NULL. */
+/* What a refused request changed before it came here is put back: its own status
+ * status_now, reservations rolled back, workers row removed. The status becomes what a
+ * running operation has saved, else previous_status where the API tier remembers it
+ * (extending, retyping and the like), else what the row and its attachments say it is.
+ * reservations ends with NULL or is NULL. */
 int store_volume_put_back(struct db *db, const char *id, const char *status_now,
 	const char *const *reservations, struct error *err);
 

@@ -202,9 +202,11 @@ void add_volume(
 	sql(s,
 		"insert into public.volumes (id, display_name, host, size, status,"
 		" attach_status, project_id, user_id, volume_type_id, created_at,"
-		" deleted, bootable, multiattach, use_quota, availability_zone)"
+		" launched_at, deleted, bootable, multiattach, use_quota,"
+		" availability_zone)"
 		" select '%s', '%s', '%s', 2, 'available', 'detached', 'project',"
-		" 'user', id, localtimestamp, false, false, false, true, 'nova'"
+		" 'user', id, localtimestamp, localtimestamp, false, false, false, true,"
+		" 'nova'"
 		" from public.volume_types where name = '__DEFAULT__'",
 		id, name, host);
 }

@@ -135,10 +135,16 @@ static void quota_is_left_alone_when_it_was_not(void **state)
 		usages);
 }
 
+static void asked_by_api(struct store *s)
+{
+	sql(s, "update public.volumes set status = 'deleting'");
+}
+
 static void a_request_is_known_afterwards(void **state)
 {
 	struct store *s = *state;
 
+	asked_by_api(s);
 	assert_int_equal(remove_volume(s, "r1", true), ADMITTED);
 	AUTO(free) char *once = sql_everything(s);
 	assert_int_equal(remove_volume(s, "r1", true), DUPLICATE);
@@ -185,6 +191,10 @@ static void only_some_statuses_allow_it(void **state)
 		s, false, "volume 'data' cannot be deleted: its status is 'in-use'");
 	assert_refused(
 		s, true, "volume 'data' cannot be deleted: its status is 'in-use'");
+	/* From the API tier it is late or comes twice: the volume is in use again. */
+	sql(s, "update public.volumes set status = 'available'");
+	assert_refused(
+		s, true, "volume 'data' cannot be deleted: its status is 'available'");
 	/* Written by the API tier, and its business alone. */
 	sql(s, "update public.volumes set status = 'deleting'");
 	assert_refused(
@@ -253,6 +263,90 @@ static void a_temporary_volume_is_not_the_operators_to_delete(void **state)
 	bring_to(s, &m, PHASE_DONE);
 }
 
+/* What a Cinder's migration has made, and its switch left over, goes without a word. */
+static void temporary_volumes_of_a_cinder_go_as_they_are(void **state)
+{
+	static const char *const statuses[] = { "target:x", "deleting" };
+	struct store *s = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(statuses); i++) {
+		store_reset(state);
+		sql(s, "update public.volumes set migration_status = '%s'",
+			statuses[i]);
+		sql(s,
+			"insert into drover.connection (volume_id, peer, request_id)"
+			" values ('%s', 'source', 'c')",
+			s->volume);
+		assert_int_equal(remove_volume(s, "r1", true), ADMITTED);
+	}
+}
+
+static int refuse(struct store *s, const char *request_id)
+{
+	const struct delete_refusal refusal = { .volume_id = s->volume,
+		.request_id = request_id };
+	struct error why;
+
+	error_set(&why, ERR_INVALID_VOLUME, "because");
+	return store_delete_refused(s->db, &refusal, &why, &s->err);
+}
+
+static void what_was_refused_deletes_nothing_later(void **state)
+{
+	struct store *s = *state;
+
+	asked_by_api(s);
+	add_snapshot(s, s->volume);
+	assert_refused(s, true, "volume 'data' cannot be deleted: it has snapshots");
+	assert_int_equal(refuse(s, "r1"), 1);
+	assert_volume(s, s->volume, "available|-|" SOURCE);
+	assert_sql(s, "failed|because",
+		"select phase || '|' || reason from drover.operation");
+	sql(s, "update public.snapshots set deleted = true");
+	/* The second one finds its status, the first one comes again. */
+	asked_by_api(s);
+	assert_int_equal(remove_volume(s, "r1", true), DUPLICATE);
+	assert_int_equal(refuse(s, "r1"), 0);
+	assert_volume(s, s->volume, "deleting|-|" SOURCE);
+	assert_int_equal(remove_volume(s, "r2", true), ADMITTED);
+	assert_int_equal(refuse(s, "r2"), 0);
+}
+
+static void who_was_told_where_it_is_may_be_writing(void **state)
+{
+	struct store *s = *state;
+
+	asked_by_api(s);
+	sql(s,
+		"insert into drover.connection (volume_id, peer, request_id)"
+		" values ('%s', 'writer', 'c')",
+		s->volume);
+	assert_refused(s, true,
+		"volume 'data' cannot be deleted: it is connected to host 'writer'; "
+		"when that is over, 'drover disconnect' says so");
+	sql(s, "update drover.connection set closed_at = now()");
+	assert_int_equal(remove_volume(s, "r1", true), ADMITTED);
+}
+
+/* It was never counted, and when it stays it is what it was. */
+static void what_could_not_be_managed_is_deleted(void **state)
+{
+	struct store *s = *state;
+
+	sql(s, "update public.volumes set status = 'error_managing_deleting'");
+	add_usages(s);
+	add_snapshot(s, s->volume);
+	assert_refused(s, true, "volume 'data' cannot be deleted: it has snapshots");
+	assert_int_equal(refuse(s, "r1"), 1);
+	assert_volume(s, s->volume, "error_managing|-|" SOURCE);
+	sql(s, "update public.snapshots set deleted = true");
+	sql(s, "update public.volumes set status = 'error_managing_deleting'");
+	assert_int_equal(remove_volume(s, "r2", true), ADMITTED);
+	assert_sql(s, "5",
+		"select in_use from public.quota_usages where resource = 'volumes'"
+		" and project_id = 'project'");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +360,10 @@ int main(void)
 		STORE_TEST(snapshots_and_attachments_forbid_it),
 		STORE_TEST(unfinished_work_forbids_it),
 		STORE_TEST(a_temporary_volume_is_not_the_operators_to_delete),
+		STORE_TEST(temporary_volumes_of_a_cinder_go_as_they_are),
+		STORE_TEST(what_was_refused_deletes_nothing_later),
+		STORE_TEST(who_was_told_where_it_is_may_be_writing),
+		STORE_TEST(what_could_not_be_managed_is_deleted),
 	};
 
 	return STORE_MAIN(tests);

@@ -170,6 +170,7 @@ static void nothing_else_runs_while_it_grows(void **state)
 {
 	struct store *s = *state;
 	struct migration_request request = request_of(s, "m1");
+	struct delete_refusal refusal = { .request_id = "d1" };
 	enum admission admission;
 	struct operation op;
 
@@ -183,7 +184,8 @@ static void nothing_else_runs_while_it_grows(void **state)
 		store_delete_volume(s->db, s->volume, "d1", true, &admission, &s->err),
 		ERR_INVALID_VOLUME,
 		"volume 'data' cannot be deleted: it is being extended");
-	ok(s, store_delete_refused(s->db, s->volume, "deleting", false, &s->err));
+	refusal.volume_id = s->volume;
+	ok(s, store_delete_refused(s->db, &refusal, &s->err, &s->err));
 	assert_volume(s, s->volume, "extending|-|" SOURCE);
 	begin(s, &op);
 	/* An administrator's reset is kept, the size counts all the same. */

@@ -175,6 +175,13 @@ static void what_was_taken_up_is_not_lost(void **state)
 	sql(s, "update public.volumes set updated_at = '2000-01-01'");
 	assert_int_equal(set_lost_back(s, SOURCE_BACKEND, false), 0);
 	assert_volume(s, s->volume, "available|migrating|" SOURCE);
+	/* What only settles takes up nothing more. */
+	bring_to(s, &m, PHASE_SETTLING);
+	sql(s,
+		"update public.volumes set migration_status = 'starting',"
+		" updated_at = '2000-01-01'");
+	assert_int_equal(set_lost_back(s, TARGET_BACKEND, false), 1);
+	assert_volume(s, s->volume, "available|-|" TARGET);
 }
 
 int main(void)

@@ -323,6 +323,7 @@ static void others_snapshots_are_left_alone(void **state)
 static void a_cascade_takes_all(void **state)
 {
 	struct store *s = *state;
+	struct delete_refusal refusal = { .request_id = "d1", .cascade = true };
 	char one[UUID_TEXT_SIZE], two[UUID_TEXT_SIZE];
 	enum admission admission;
 
@@ -345,7 +346,8 @@ static void a_cascade_takes_all(void **state)
 		two);
 	AUTO(free) char *after = sql_everything(s);
 	assert_string_equal(before, after);
-	ok(s, store_delete_refused(s->db, s->volume, "deleting", true, &s->err));
+	refusal.volume_id = s->volume;
+	ok(s, store_delete_refused(s->db, &refusal, &s->err, &s->err));
 	assert_volume(s, s->volume, "available|-|" SOURCE);
 	assert_snapshot(s, one, "available|100%|false");
 

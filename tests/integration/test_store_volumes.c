@@ -351,6 +351,66 @@ static void a_refused_deletion_is_put_back(void **state)
 	assert_volume(s, s->volume, "error|-|" SOURCE);
 }
 
+/* What the API tier has not remembered for the request is not what it was. */
+static void a_status_is_put_back_from_what_the_rows_say(void **state)
+{
+	static const struct {
+		const char *now, *attachment, *launched, *after;
+	} cases[] = {
+		{ "deleting", NULL, "now()", "available" },
+		{ "deleting", NULL, "null", "error" },
+		{ "unmanaging", "error_attaching", "now()", "available" },
+		{ "deleting", "attached", "now()", "in-use" },
+		{ "reverting", "attaching", "now()", "attaching" },
+		{ "attaching", "attaching", "now()", "available" },
+		{ "attaching", "attached", "now()", "in-use" },
+		{ "deleting", "reserved", "now()", "reserved" },
+		{ "error_managing_deleting", NULL, "null", "error_managing" },
+		{ "retyping", NULL, "now()", "backing-up" },
+		{ "downloading", NULL, "null", "backing-up" },
+	};
+	struct store *s = *state;
+	char id[UUID_TEXT_SIZE];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		store_reset(state);
+		sql(s,
+			"update public.volumes set status = '%s', launched_at = %s,"
+			" previous_status = 'backing-up'",
+			cases[i].now, cases[i].launched);
+		if (cases[i].attachment) {
+			add_attachment(s, s->volume, id);
+			sql(s,
+				"update public.volume_attachment"
+				" set attach_status = '%s'",
+				cases[i].attachment);
+		}
+		assert_int_equal(store_volume_put_back(
+					 s->db, s->volume, cases[i].now, NULL, &s->err),
+			1);
+		assert_sql(s, cases[i].after, "select status from public.volumes");
+	}
+}
+
+/* A migration that only settles has given the status back, and it may be another since. */
+static void what_settles_has_no_status_to_give_back(void **state)
+{
+	struct store *s = *state;
+	struct migration m;
+	char id[UUID_TEXT_SIZE];
+
+	admit_migration(s, "r1", &m);
+	bring_to(s, &m, PHASE_SETTLING);
+	add_attachment(s, s->volume, id);
+	sql(s, "update public.volumes set status = 'deleting' where id = '%s'",
+		s->volume);
+	assert_int_equal(
+		store_volume_put_back(s->db, s->volume, "deleting", NULL, &s->err), 1);
+	assert_volume(s, s->volume, "in-use|-|" TARGET);
+	sql(s, "update public.volume_attachment set deleted = true");
+	bring_to(s, &m, PHASE_DONE);
+}
+
 /* previous_status may be of an earlier request then. */
 static void during_a_migration_its_saved_status_counts(void **state)
 {
@@ -450,6 +510,8 @@ int main(void)
 		STORE_TEST(a_volume_without_a_place_is_in_error),
 		STORE_TEST(a_refused_extension_is_put_back),
 		STORE_TEST(a_refused_deletion_is_put_back),
+		STORE_TEST(a_status_is_put_back_from_what_the_rows_say),
+		STORE_TEST(what_settles_has_no_status_to_give_back),
 		STORE_TEST(during_a_migration_its_saved_status_counts),
 		STORE_TEST(attachments_are_listed_oldest_first),
 		STORE_TEST(metadata_and_specs_are_listed_by_key),

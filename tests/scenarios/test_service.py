@@ -93,7 +93,7 @@ def test_log_levels_can_be_set(cloud, peer, call):
 @pytest.mark.parametrize("method, status, after", [
     ("copy_volume_to_image", "uploading", "in-use"),
     ("reimage", "downloading", "in-use"),
-    ("revert_to_snapshot", "reverting", "in-use"),
+    ("revert_to_snapshot", "reverting", "available"),
     ("manage_existing", "managing", "error_managing"),
 ])
 def test_what_is_not_served_is_put_back(cloud, peer, method, status, after):
