@@ -45,6 +45,7 @@ integration_tests += \
 	tests/integration/test_store_moved \
 	tests/integration/test_store_garbage \
 	tests/integration/test_store_compute \
+	tests/integration/test_store_swap \
 	tests/integration/test_store_doctor \
 	tests/integration/test_store_peer \
 	tests/integration/test_store_retype \
@@ -54,6 +55,9 @@ integration_tests += \
 tests_integration_test_store_check_SOURCES = \
 	tests/integration/test_store_check.c $(store_fixture)
 tests_integration_test_store_check_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_swap_SOURCES = \
+	tests/integration/test_store_swap.c $(store_fixture)
+tests_integration_test_store_swap_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_migrations_SOURCES = \
 	tests/integration/test_store_migrations.c $(store_fixture)
 tests_integration_test_store_migrations_LDADD = $(UNIT_LIBS) -lpthread

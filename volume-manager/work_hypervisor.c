@@ -32,9 +32,11 @@ static void close_hypervisor(struct job *job)
 static int check_state(
 	const char *id, const struct instance *instance, struct error *err)
 {
-	if (strcmp(instance->state, "running") == 0 ||
-		strcmp(instance->state, "paused") == 0)
-		return 0;
+	static const char *const states[] = { "running", "idle", "paused" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		if (strcmp(instance->state, states[i]) == 0)
+			return 0;
 	return error_set(err, ERR_COMPUTE,
 		"instance '%s' on host '%s' is '%s': volumes of instances that run or are "
 		"paused can be moved; start it, or detach the volume",

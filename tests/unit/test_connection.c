@@ -143,6 +143,28 @@ static void who_does_not_speak_nbd_hears_it(void **state)
 	assert_null(info);
 }
 
+static void a_file_of_the_host_itself_is_a_path(void **state)
+{
+	struct backend_settings settings = { .volume_driver = (char *)"file",
+		.volume_name_template = (char *)"volume-%s",
+		.file_directory = (char *)"/srv/fast" };
+	struct volume volume = { .id = VOLUME, .name_id = EXPORT, .host = "s@fast#p" };
+	struct connection_facts facts = facts_of_share();
+	struct json_object *info = NULL;
+	struct error err;
+
+	(void)state;
+	assert_true(connection_is_file(&settings));
+	facts.read_only = true;
+	if (connection_info(&settings, &volume, &facts, "s", true, &info, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_json(info,
+		"{\"driver_volume_type\":\"local\",\"data\":{"
+		"\"device_path\":\"/srv/fast/volume-" EXPORT "\",\"format\":\"raw\","
+		"\"qos_specs\":null,\"access_mode\":\"ro\","
+		"\"encrypted\":false,\"cacheable\":false}}");
+}
+
 /* The share's options come from nfs_shares_config; the settings of a backend say the rest. */
 static void a_backend_of_shares_answers_from_its_settings(void **state)
 {
@@ -196,6 +218,7 @@ int main(void)
 		cmocka_unit_test(an_export_says_what_it_serves),
 		cmocka_unit_test(limits_per_gib_become_limits),
 		cmocka_unit_test(who_does_not_speak_nbd_hears_it),
+		cmocka_unit_test(a_file_of_the_host_itself_is_a_path),
 		cmocka_unit_test(a_backend_of_shares_answers_from_its_settings),
 	};
 
