@@ -52,14 +52,23 @@ static int open_log(const struct program *program, bool debug, struct error *err
 	return 0;
 }
 
+static int load(struct program *program, struct error *err)
+{
+	const char *const *files = program->config_files;
+	size_t count = program->config_file_count;
+
+	if (program->no_database)
+		return settings_load_without_database(
+			files, count, &program->settings, err);
+	return settings_load(files, count, &program->settings, err);
+}
+
 static int start(struct program *program, bool debug, bool show)
 {
 	struct error err;
 
 	log_open(program->name, program->quiet ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO);
-	if (settings_load(program->config_files, program->config_file_count,
-		    &program->settings, &err) < 0 ||
-		(!show && open_log(program, debug, &err) < 0))
+	if (load(program, &err) < 0 || (!show && open_log(program, debug, &err) < 0))
 		return wrong(program, err.text);
 	if (!show)
 		return -1;

@@ -11,6 +11,7 @@
 struct program {
 	const char *name;
 	const char *help; /* one line: what it does; NULL: none */
+	bool no_database; /* it does without [database] */
 	bool quiet; /* no warnings about the configuration: another process gave them */
 	const char **config_files; /* as given, NULL-terminated */
 	size_t config_file_count;

@@ -181,6 +181,13 @@ static const struct option drover_options[] = {
 		"The program that exports volumes to other hosts." },
 	{ "mount_helper", OPTION_STRING, S(mount_helper), NULL, 0, 0,
 		"Command that runs drover-mount as root, when Drover itself is not root." },
+	{ "compute_libvirt_uri", OPTION_STRING, S(compute_libvirt_uri),
+		"qemu:///system", 0, 0, "drover-compute: the libvirt of this host." },
+	{ "compute_detach_timeout", OPTION_FLOAT, S(compute_detach_timeout), "20", 1,
+		3600, "drover-compute: seconds that a guest has to let go of a disk." },
+	{ "nfs_mount_point_base", OPTION_STRING, S(nfs_mount_point_base),
+		"$state_path/mnt", 0, 0,
+		"drover-compute: directory of the mount points of guests' shares." },
 };
 
 /* backend_host is not here: as in Cinder it counts in the backend's own section only. */
@@ -407,10 +414,12 @@ static int check_default(struct whole *w, struct error *err)
 	return 0;
 }
 
-static int check_database(struct whole *w, struct error *err)
+static int check_database(struct whole *w, bool needed, struct error *err)
 {
 	struct settings *s = &w->settings;
 
+	if (!s->connection && !needed)
+		return 0;
 	if (!s->connection)
 		return error_set(err, ERR_CONFIG, "[database] connection is not set");
 	if (url_to_conninfo(s->connection, &s->conninfo, err) < 0)
@@ -674,7 +683,7 @@ static int add_defaults(struct whole *w, struct error *err)
 	return 0;
 }
 
-static int read_all(struct whole *w, struct error *err)
+static int read_all(struct whole *w, bool need_database, struct error *err)
 {
 	struct settings *s = &w->settings;
 
@@ -689,11 +698,11 @@ static int read_all(struct whole *w, struct error *err)
 	if (check_default(w, err) < 0 || check_backend_names(s, err) < 0 ||
 		make_rpc(w, err) < 0 || check_drover(w, err) < 0)
 		return -1;
-	return check_database(w, err);
+	return check_database(w, need_database, err);
 }
 
-int settings_load(const char *const *paths, size_t count, struct settings **out,
-	struct error *err)
+static int load(const char *const *paths, size_t count, bool need_database,
+	struct settings **out, struct error *err)
 {
 	const char *found = NULL;
 
@@ -710,13 +719,25 @@ int settings_load(const char *const *paths, size_t count, struct settings **out,
 		return error_no_memory(err);
 	AUTO(settings_free) struct settings *s = &w->settings;
 	if (conf_load(count ? paths : &found, count ? count : 1, &s->conf, err) < 0 ||
-		add_defaults(w, err) < 0 || read_all(w, err) < 0)
+		add_defaults(w, err) < 0 || read_all(w, need_database, err) < 0)
 		return -1;
 	warn_unknown_options(s);
 	if (warn_unknown_sections(s, err) < 0)
 		return -1;
 	*out = steal(s);
 	return 0;
+}
+
+int settings_load(const char *const *paths, size_t count, struct settings **out,
+	struct error *err)
+{
+	return load(paths, count, true, out, err);
+}
+
+int settings_load_without_database(const char *const *paths, size_t count,
+	struct settings **out, struct error *err)
+{
+	return load(paths, count, false, out, err);
 }
 
 /* Backends. */

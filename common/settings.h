@@ -94,6 +94,10 @@ struct settings {
 	bool nbd_tls; /* exports between hosts: TLS with a one-time key */
 	char *nbdkit; /* program, "nbdkit" */
 	char *mount_helper; /* command that mounts shares for us, words; NULL: none */
+	/* Of drover-compute. */
+	char *compute_libvirt_uri; /* "qemu:///system" */
+	char *nfs_mount_point_base; /* "$state_path/mnt" */
+	double compute_detach_timeout; /* 20 s that a guest has to let go of a disk */
 };
 
 /* Seconds that a manager may be silent after its lease ended. One that was stopped in good
@@ -134,6 +138,9 @@ struct backend_settings {
  * ERR_CONFIG in one sentence with file and line. Unknown options warn once. */
 int settings_load(const char *const *paths, size_t count, struct settings **out,
 	struct error *err);
+/* The same for a program that has no database: conninfo may be NULL. */
+int settings_load_without_database(const char *const *paths, size_t count,
+	struct settings **out, struct error *err);
 void settings_free(struct settings *settings);
 DEFINE_AUTO(struct settings *, settings_free)
 
