@@ -3,6 +3,7 @@ dist_man_MANS += \
 	docs/drover.1 \
 	docs/drover-copy.1 \
 	docs/drover.conf.5 \
+	docs/drover-compute.8 \
 	docs/drover-mount.8 \
 	docs/drover-scheduler.8 \
 	docs/drover-volume-manager.8

@@ -15,5 +15,6 @@ include tests/manager.mk
 include tests/harness.mk
 include tests/cli.mk
 include tests/model.mk
+include tests/compute.mk
 
 check_PROGRAMS += $(integration_tests)

@@ -3,13 +3,15 @@
 
 build_packages="autoconf automake gcc libc6-dev make pkg-config librabbitmq-dev
 	libjson-c-dev libpq-dev uuid-dev libev-dev libxxhash-dev libnbd-dev
-	liburing-dev libcurl4-openssl-dev"
+	liburing-dev libcurl4-openssl-dev libvirt-dev libxml2-dev"
 server_packages="postgresql-15 rabbitmq-server python3 python3-psycopg2 nbdkit libnbd-bin
 	gnutls-bin e2fsprogs"
 test_packages="clang clang-format git openssl libcmocka-dev python3-pytest python3-pika
 	python3-libnbd python3-oslo.messaging python3-oslo.config cinder-common qemu-utils
 	xfsprogs iproute2 nftables fuse3 mount"
 cinder_packages="cinder-api cinder-scheduler cinder-volume sudo dmidecode python3-cinderclient uwsgi-core uwsgi-plugin-python3 rsync"
+compute_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+	qemu-system-x86 kmod"
 bench_packages="fio qemu-utils xfsprogs"
 
 # need_packages NAME...: install what is missing as root, otherwise say it and fail.

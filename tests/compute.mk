@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+# drover-compute, libvirt and a guest: run by pytest.
+EXTRA_DIST += \
+	tests/compute/conftest.py \
+	tests/compute/test_orders.py \
+	tests/guest/init.c \
+	tests/guest/pattern.h \
+	tests/guest/verify.c \
+	tests/harness/drover_compute.py \
+	tests/harness/guest.py \
+	tests/harness/reaper.py
