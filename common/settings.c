@@ -22,6 +22,7 @@ struct whole {
 	char *over_subscription; /* number or "auto" */
 	char *migration_result;
 	char *compute_api;
+	char *nbd_tls;
 
 	int64_t heartbeat, prefetch, transient_ttl; /* [oslo_messaging_rabbit] */
 	bool durable, auto_delete, quorum, transient_quorum, ssl;
@@ -175,8 +176,11 @@ static const struct option drover_options[] = {
 	{ "switch_settle", OPTION_FLOAT, S(switch_settle), "30", 0, MANY,
 		"Seconds that leftovers are left alone when the database does not show "
 		"how far its standbys are." },
-	{ "nbd_tls", OPTION_BOOL, S(nbd_tls), "true", 0, 0,
-		"encrypt the data of migrations between hosts, each with a key of its own" },
+	{ "nbd_tls", OPTION_STRING, W(nbd_tls), "true", 0, 0,
+		"true: encrypt the data of migrations between hosts, each with a key of its"
+		" own; certificates: and serve guests of other hosts; false." },
+	{ "nbd_certificates", OPTION_STRING, S(nbd_certificates), NULL, 0, 0,
+		"Directory of ca-cert.pem, server-cert.pem and server-key.pem for that." },
 	{ "nbdkit", OPTION_STRING, S(nbdkit), "nbdkit", 0, 0,
 		"The program that exports volumes to other hosts." },
 	{ "mount_helper", OPTION_STRING, S(mount_helper), NULL, 0, 0,
@@ -503,11 +507,29 @@ static int check_compute(struct whole *w, struct error *err)
 	return 0;
 }
 
+static int check_nbd(struct whole *w, struct error *err)
+{
+	static const struct option flag = { "nbd_tls", OPTION_BOOL, S(nbd_tls), NULL, 0,
+		0, NULL };
+	struct settings *s = &w->settings;
+
+	s->nbd_tls = s->nbd_for_guests = strcmp(w->nbd_tls, "certificates") == 0;
+	if (!s->nbd_for_guests)
+		return conf_convert(&flag, w->nbd_tls, w, err) < 0
+			? blame(s, "drover", "nbd_tls", err)
+			: 0;
+	if (s->nbd_certificates && s->nbd_certificates[0] == '/')
+		return 0;
+	error_set(err, ERR_CONFIG,
+		"it is no absolute path, but nbd_tls is 'certificates'");
+	return blame(s, "drover", "nbd_certificates", err);
+}
+
 static int check_drover(struct whole *w, struct error *err)
 {
 	struct settings *s = &w->settings;
 
-	if (check_compute(w, err) < 0)
+	if (check_compute(w, err) < 0 || check_nbd(w, err) < 0)
 		return -1;
 	s->migration_result_keep = strcmp(w->migration_result, "keep") == 0;
 	if (s->migration_result_keep || strcmp(w->migration_result, "clear") == 0)

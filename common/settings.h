@@ -92,6 +92,8 @@ struct settings {
 	double switch_settle; /* 30 s */
 	char *my_ip; /* [DEFAULT] my_ip: where exports for other hosts listen */
 	bool nbd_tls; /* exports between hosts: TLS with a one-time key */
+	bool nbd_for_guests; /* nbd_tls = certificates: exports for guests elsewhere too */
+	char *nbd_certificates; /* ca-cert.pem, server-cert.pem, server-key.pem */
 	char *nbdkit; /* program, "nbdkit" */
 	char *mount_helper; /* command that mounts shares for us, words; NULL: none */
 	/* Of drover-compute. */

@@ -1,6 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Attached volumes of guests without Nova: drover-compute on their hypervisor is asked.
 
+-- For a guest of another host: TLS, and both sides show certificates.
+alter table drover.export add column certificates boolean not null default false;
+
 alter table drover.swap
 	-- who was asked for this one, whatever is configured since
 	add column api text not null default 'nova' check (api in ('nova', 'rpc')),

@@ -84,6 +84,8 @@ struct json_object *connection_nbd(
 	json_add_int(data, "port", export->port);
 	json_add_string(data, "export", export->id);
 	json_add_string(data, "volume_id", export->volume_id);
+	if (export->certificates)
+		json_add_string(data, "tls", "certificates");
 	add_options(data, facts, export->read_only);
 	json_add_string(o, "driver_volume_type", "nbd");
 	json_add(o, "data", data);

@@ -33,6 +33,7 @@ struct asked {
 	bool nbd;
 	bool guest; /* a hypervisor asks for one of its guests */
 	bool local; /* and has the file itself */
+	bool certificates; /* and is another host */
 };
 
 static int check_connector(struct json_object *connector, struct error *err)
@@ -83,6 +84,7 @@ static struct connect_request connect_request(const struct asked *asked)
 		.request_id = asked->request->request_id,
 		.peer = asked->host,
 		.reply = asked->request->reply,
+		.certificates = asked->certificates,
 		.attachment_id = asked->attachment_id,
 		.connector = asked->connector };
 }
@@ -201,11 +203,12 @@ static int choose_way(struct asked *asked, struct error *err)
 	here = strcmp(asked->host, asked->manager->settings->host) == 0;
 	asked->local = here && connection_is_file(settings);
 	asked->nbd = !asked->local && !connection_is_shared(settings);
-	if (here || !asked->nbd)
+	asked->certificates = !here && asked->nbd;
+	if (!asked->certificates || asked->manager->settings->nbd_for_guests)
 		return 0;
 	return error_set(err, ERR_INVALID_INPUT,
 		"host '%s' cannot reach volume '%s': '%s' serves its volumes to guests of "
-		"its own host only; a backend of driver nfs serves all",
+		"its own host only; nbd_tls = certificates there would change that",
 		asked->host, asked->id, settings->host);
 }
 

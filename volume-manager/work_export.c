@@ -22,7 +22,7 @@
 
 DEFINE_AUTO(struct addrinfo *, freeaddrinfo)
 
-/* Attachments are for this host; what other hosts write to listens on my_ip. */
+/* Attachments are for this host; what other hosts connect to listens on my_ip. */
 #define LISTEN_ADDRESS "127.0.0.1"
 
 static bool is_migration(const struct export *export)
@@ -82,10 +82,11 @@ static int open_socket(
 	struct work *work, struct export *export, int *fd, struct error *err)
 {
 	char host[64] = LISTEN_ADDRESS;
+	const bool far = is_migration(export) || export->certificates;
 
-	if (is_migration(export) && work->settings->my_ip)
+	if (far && work->settings->my_ip)
 		text_copy(host, sizeof(host), work->settings->my_ip);
-	else if (is_migration(export))
+	else if (far)
 		find_my_ip(host, sizeof(host));
 	return listen_on(host, export->port, fd, export, err);
 }
@@ -134,11 +135,20 @@ static int become_nbdkit(struct work *work, const struct export *export,
 	AUTO(free)
 	char *psk = text_format("--tls-psk=%s/operations/%s.psk",
 		work->settings->state_path, export->id);
+	AUTO(free)
+	char *certificates = text_format("--tls-certificates=%s",
+		work->settings->nbd_certificates ? work->settings->nbd_certificates
+						 : "");
 	const char *argv[16];
 	unsigned n = 0;
 
-	if (!file || !name || !psk)
+	if (!file || !name || !psk || !certificates)
 		return error_no_memory(err);
+	if (export->certificates && !work->settings->nbd_for_guests)
+		return error_set(err, ERR_CONFIG,
+			"nbd_tls is not 'certificates' any more, and a guest of host '%s' "
+			"is connected by them",
+			export->peer);
 	if (export->tls_key[0] &&
 		work_write_psk(psk + strlen("--tls-psk="), export->tls_key, err) < 0)
 		return -1;
@@ -151,6 +161,11 @@ static int become_nbdkit(struct work *work, const struct export *export,
 	if (export->tls_key[0]) {
 		argv[n++] = "--tls=require";
 		argv[n++] = psk;
+	}
+	if (export->certificates) {
+		argv[n++] = "--tls=require";
+		argv[n++] = certificates;
+		argv[n++] = "--tls-verify-peer";
 	}
 	argv[n++] = "--filter=exportname";
 	argv[n++] = "file";

@@ -15,9 +15,10 @@ static int insert_export(struct db *db, const struct volume *volume,
 	static const char sql[] =
 		"insert into drover.export (id, volume_id, host, kind, attachment_id,"
 		" peer, read_only, reply_queue, reply_id, reply_for, detach_id,"
-		" request_id, connector, attach_mode) values ($1::uuid, $2, $3,"
+		" request_id, connector, attach_mode, certificates) values ($1::uuid, $2, $3,"
 		" 'attachment', nullif($4, ''), $5, $6::bool, nullif($7, ''),"
-		" nullif($8, ''), $9, nullif($10, ''), nullif($11, ''), $12, $13)";
+		" nullif($8, ''), $9, nullif($10, ''), nullif($11, ''), $12, $13,"
+		" $14::bool)";
 	struct address address;
 
 	if (address_parse(volume->host, &address, err) < 0)
@@ -25,7 +26,8 @@ static int insert_export(struct db *db, const struct volume *volume,
 	if (db_run(db, sql, err, export->id, volume->id, address.backend,
 		    export->attachment_id, export->peer, BOOL_TEXT(export->read_only),
 		    export->reply_queue, export->reply_id, export->reply_for,
-		    export->detach_id, export->request_id, connector, mode) < 0)
+		    export->detach_id, export->request_id, connector, mode,
+		    BOOL_TEXT(export->certificates)) < 0)
 		return -1;
 	return store_notify(db, WORK_CHANNEL, address.backend, err);
 }
@@ -135,7 +137,8 @@ static int take_known(
 	int done = 0;
 
 	if (strcmp(known->state, "closing") == 0 ||
-		known->read_only != asked->read_only) {
+		known->read_only != asked->read_only ||
+		known->certificates != asked->certificates) {
 		what->again = true;
 		if (db_run(db, close, err, known->id) < 0)
 			return -1;
@@ -217,6 +220,7 @@ static int read_request(struct db *db, struct want *what, struct error *err)
 	if (store_connection_facts(db, request->volume_id, &facts, err) < 0)
 		return -1;
 	asked->read_only = facts.read_only;
+	asked->certificates = request->certificates;
 	if (request->attachment_id)
 		done = read_attachment(db, what, &facts, err);
 	connection_facts_clear(&facts);

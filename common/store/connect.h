@@ -30,6 +30,7 @@ struct connect_request {
 	const char *volume_id, *request_id;
 	const char *peer; /* the connector's host */
 	struct rpc_address reply;
+	bool certificates; /* the peer is on another host */
 	/* attachment_update only */
 	const char *attachment_id; /* else NULL */
 	struct json_object *connector;

@@ -10,14 +10,18 @@
 
 void export_uri(const struct export *export, char out[EXPORT_URI_SIZE])
 {
-	snprintf(out, EXPORT_URI_SIZE, "nbd://%s:%lld/%s", export->address,
-		(long long)export->port, export->id);
+	const bool v6 = strchr(export->address, ':');
+
+	snprintf(out, EXPORT_URI_SIZE, "%s://%s%s%s:%lld/%s",
+		export->certificates ? "nbds" : "nbd", v6 ? "[" : "", export->address,
+		v6 ? "]" : "", (long long)export->port, export->id);
 }
 
 #define COLUMNS \
 	"id, volume_id, host, kind, attachment_id, peer, state, address, error," \
 	" reply_queue, reply_id, reply_for, read_only, pid, pid_start, boot_id, port," \
 	" tls_key, detach_id, request_id, connector is not null as attach," \
+	" certificates," \
 	" to_char(created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS') as created_text"
 
 #define COPY(field, column) \
@@ -45,6 +49,7 @@ static void export_from_row(const PGresult *rows, int row, struct export *out)
 	COPY(created_at, "created_text");
 	out->read_only = row_bool(rows, row, "read_only");
 	out->attach = row_bool(rows, row, "attach");
+	out->certificates = row_bool(rows, row, "certificates");
 	out->pid = row_int(rows, row, "pid");
 	out->pid_start = row_int(rows, row, "pid_start");
 	out->port = row_int(rows, row, "port");

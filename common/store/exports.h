@@ -31,6 +31,7 @@ struct export
 	char created_at[40];
 	bool read_only;
 	bool attach; /* asked for by attachment_update */
+	bool certificates; /* for a guest of another host, who shows one */
 	char tls_key[80]; /* empty: no TLS */
 	char boot_id[40]; /* of the machine's run that pid and pid_start belong to */
 	int64_t pid, pid_start, port;

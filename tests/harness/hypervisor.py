@@ -8,6 +8,8 @@ them, and a swap goes on when a test says so. It can refuse, be silent, answer l
     hypervisor.answer(volume)                   # and it says so
 """
 import json
+import os
+import subprocess
 import threading
 import time
 import uuid
@@ -15,6 +17,28 @@ import uuid
 import pika
 
 TOPIC = "drover-compute"
+
+
+def certificates(directory):
+    """A directory of an authority, and of a server for 127.0.0.1 and a client that it has
+    signed; names as libvirt, nbdkit and libnbd want them."""
+    os.makedirs(directory)
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, cwd=directory,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+            "/CN=authority", "-keyout", "ca-key.pem", "-out", "ca-cert.pem")
+    for name in ("server", "client"):
+        with open(f"{directory}/{name}.ext", "w") as f:
+            f.write("subjectAltName=IP:127.0.0.1\n")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout",
+                f"{name}-key.pem", "-out", f"{name}.csr")
+        openssl("x509", "-req", "-days", "2", "-in", f"{name}.csr", "-CA", "ca-cert.pem",
+                "-CAkey", "ca-key.pem", "-CAcreateserial", "-extfile", f"{name}.ext",
+                "-out", f"{name}-cert.pem")
+    return directory
 
 
 class Refused(Exception):
@@ -66,10 +90,10 @@ class Hypervisor:
         _, swap = self.order(volume)
         swap.update(done=done, total=total, state=state)
 
-    def copied(self, volume, state="moved"):
+    def copied(self, volume, state="moved", path=None):
         """The bytes are there, and the guest goes on with them."""
         (instance, _, target), swap = self.order(volume)
-        path = swap["info"]["data"]["device_path"]
+        path = path or swap["info"]["data"]["device_path"]
         with open(self.cloud.path(volume), "rb") as a, open(path, "r+b") as b:
             for offset in (0, 100 << 20):
                 a.seek(offset)

@@ -10,7 +10,7 @@ import pytest
 
 from attachments import Attachments
 from conftest import BUILDDIR, SRCDIR
-from hypervisor import Hypervisor
+from hypervisor import Hypervisor, certificates
 from peer import Peer
 from test_compute import (FAST, SLOW, accepted, assert_moved, assert_stayed, begin, ends,
                           garbage_of, swap_row)
@@ -465,22 +465,66 @@ def test_killed_between_every_two_steps(cloud, peer, hypervisor, end):
         stayed(cloud, hypervisor, volume, attachment, temporary)
 
 
-def test_to_another_host(servers):
-    cloud = TwoHosts(BUILDDIR, servers=servers, srcdir=SRCDIR, drover=DROVER,
-                     default=DEFAULT)
-    peer = Peer(cloud)
-    hypervisor = Hypervisor(cloud, peer)
-    try:
-        volume = guest(cloud, hypervisor, host=pool("server1"))
-        attachment = attachment_of(cloud, volume)["id"]
-        begin(cloud, peer, volume, pool("server2"))
-        # A file of another machine: the reason says what could be done.
-        assert "driver nfs serves all" in ends(cloud, volume, "failed")
-        row = cloud.volume(volume)
-        assert (row["status"], row["host"]) == ("in-use", pool("server1"))
-        assert attachment_of(cloud, volume)["id"] == attachment
-        detach(cloud, hypervisor, volume)
-    finally:
+@pytest.fixture
+def two(servers, tmp_path):
+    """Two machines with files of their own, and a hypervisor on the first."""
+    made = []
+
+    def make(**drover):
+        cloud = TwoHosts(BUILDDIR, servers=servers, srcdir=SRCDIR,
+                         drover={**DROVER, **drover}, default=DEFAULT)
+        peer = Peer(cloud)
+        made.append((cloud, peer, Hypervisor(cloud, peer)))
+        return made[0]
+
+    yield make
+    for cloud, peer, hypervisor in made:
         hypervisor.stop()
         peer.close()
         cloud.close()
+
+
+def test_to_another_host_that_serves_nobody(two):
+    cloud, peer, hypervisor = two()
+    volume = guest(cloud, hypervisor, host=pool("server1"))
+    attachment = attachment_of(cloud, volume)["id"]
+    begin(cloud, peer, volume, pool("server2"))
+    # A file of another machine: the reason says what could be done.
+    assert "nbd_tls = certificates" in ends(cloud, volume, "failed")
+    row = cloud.volume(volume)
+    assert (row["status"], row["host"]) == ("in-use", pool("server1"))
+    assert attachment_of(cloud, volume)["id"] == attachment
+    detach(cloud, hypervisor, volume)
+
+
+def test_to_another_host_by_certificates(two, tmp_path):
+    theirs, ours = certificates(str(tmp_path / "ca")), certificates(str(tmp_path / "other"))
+    cloud, peer, hypervisor = two(nbd_tls="certificates", nbd_certificates=theirs)
+    volume = guest(cloud, hypervisor, host=pool("server1"))
+    digest, before = cloud.digest(volume), attachment_of(cloud, volume)["id"]
+    begin(cloud, peer, volume, pool("server2"))
+    temporary = accepted(cloud, volume)
+    info = hypervisor.asked("swap_volume")[0]["connection_info"]
+    data = info["data"]
+    assert (info["driver_volume_type"], data["tls"], data["address"]) == (
+        "nbd", "certificates", "127.0.0.1")
+
+    def size(uri):
+        done = subprocess.run(["nbdinfo", "--size", uri], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=30)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # Who has a certificate that they trust, and nobody else.
+    assert size(f"{data['uri']}?tls-certificates={theirs}") == str(1 << 30)
+    assert size(f"{data['uri']}?tls-certificates={ours}") is None
+    assert size(data["uri"].replace("nbds:", "nbd:")) is None
+    hypervisor.copied(volume, path=cloud.path(temporary))
+    assert_moved(cloud, volume, temporary, pool("server2"))
+    assert cloud.digest(volume) == digest
+    after = attachment_of(cloud, volume)
+    said = json.loads(after["connection_info"])
+    assert (after["id"], said["uri"], said["volume_id"]) == (before, data["uri"], volume)
+    # The server is the same that the guest is connected to.
+    assert size(f"{data['uri']}?tls-certificates={theirs}") == str(1 << 30)
+    detach(cloud, hypervisor, volume)
+    assert size(f"{data['uri']}?tls-certificates={theirs}") is None
