@@ -251,7 +251,8 @@ static void fill_source(xmlNodePtr source, const struct location *location)
 		host = xmlNewChild(source, NULL, X("host"), NULL);
 		set(host, "name", location->host);
 		set(host, "port", location->port);
-		/* A server that comes back within that time was never away. */
+		/* A server that comes back within that time was never away, for a libvirt
+		 * that knows of it; that of Debian 12 passes it over. */
 		set(xmlNewChild(source, NULL, X("reconnect"), NULL), "delay", "30");
 	} else {
 		set(source, "file", location->path);

@@ -234,14 +234,36 @@ static int hold(const struct swap_run *run, struct swap *swap,
 		swap->to.kind == LOCATION_NBD ? swap->to.export : swap->to.path);
 }
 
+/* From the first attempt on nobody can say where a guest that has ended was. */
+static int count_pivot(const struct swap_run *run, struct swap *swap, struct error *err)
+{
+	struct swap next = *swap;
+
+	next.pivots++;
+	if (run->save(run->arg, &next, err) < 0)
+		return -1;
+	*swap = next;
+	return 0;
+}
+
+static int try_pivot(const struct swap_run *run, struct swap *swap, struct sight *sight,
+	struct error *err)
+{
+	if (count_pivot(run, swap, err) < 0 || fault_point("compute.pivot", err) < 0)
+		return -1;
+	if (domain_copy_pivot(&sight->domain, sight->device, err) < 0)
+		return -1;
+	if (fault_point("compute.pivoted", err) < 0)
+		return -1;
+	return go_to(run, swap, SWAP_PIVOTED, err, NULL);
+}
+
 static int pivot(const struct swap_run *run, struct swap *swap, struct sight *sight,
 	struct error *err)
 {
-	struct error why;
-
 	if (sight->live_is_to && !sight->has_mirror)
 		return go_to(run, swap, SWAP_PIVOTED, err, NULL);
-	if (!sight->runs)
+	if (!sight->runs && swap->pivots > 0)
 		return hold(run, swap, sight, err);
 	if (sight->mirror_is_ours && sight->mirror.is_ending)
 		return WAIT;
@@ -251,18 +273,7 @@ static int pivot(const struct swap_run *run, struct swap *swap, struct sight *si
 		return go_to(run, swap, SWAP_FAILING, err,
 			"the guest could not go over to the new disk, tried %d times",
 			swap->pivots);
-	swap->pivots++;
-	if (fault_point("compute.pivot", err) < 0)
-		return -1;
-	if (domain_copy_pivot(&sight->domain, sight->device, &why) < 0) {
-		log_warning("swap: %s instance=%s volume=%s", why.text, swap->instance,
-			swap->volume);
-		*err = why;
-		return -1;
-	}
-	if (fault_point("compute.pivoted", err) < 0)
-		return -1;
-	return go_to(run, swap, SWAP_PIVOTED, err, NULL);
+	return try_pivot(run, swap, sight, err);
 }
 
 /* The definition follows the guest: 0, or -1 with *err (try again). */

@@ -222,7 +222,6 @@ void swaps_note(struct swaps *swaps, const struct swap *swap)
 	if (e) {
 		e->swap.done = swap->done;
 		e->swap.total = swap->total;
-		e->swap.pivots = swap->pivots;
 	}
 	pthread_mutex_unlock(&swaps->lock);
 }

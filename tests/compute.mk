@@ -2,7 +2,9 @@
 # drover-compute, libvirt and a guest: run by pytest.
 EXTRA_DIST += \
 	tests/compute/conftest.py \
+	tests/compute/test_faults.py \
 	tests/compute/test_orders.py \
+	tests/compute/test_targets.py \
 	tests/guest/init.c \
 	tests/guest/pattern.h \
 	tests/guest/verify.c \

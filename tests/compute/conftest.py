@@ -192,7 +192,8 @@ def bench(module_guest, compute, manager, request):
         compute.start()
     if guest.state() == "paused":
         guest.resume()
-    bench.cancel()
+    if bench.cancel()["state"] == "held":
+        compute.call("swap_resolve", **bench.keys(), moved=False)
     bench.detach()
 
 

@@ -54,7 +54,7 @@ class Hypervisor:
                  "nfs_mount_point_base": f"{self.directory}/mnt", **options}
         with open(self.config, "w") as f:
             f.write(f"[DEFAULT]\nhost = {host}\ntransport_url = {url}\n"
-                    f"state_path = {self.state}\nrpc_response_timeout = 30\n[drover]\n")
+                    f"state_path = {self.state}\nrpc_response_timeout = 5\n[drover]\n")
             f.writelines(f"{k} = {v}\n" for k, v in lines.items())
 
     # The daemon.
