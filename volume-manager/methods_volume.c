@@ -16,26 +16,54 @@
 
 /* ---- create ---- */
 
+/* The scheduler of a Cinder does not know what we cannot: an empty volume is no image. */
+static int check_origin(const struct rpc_request *request, struct error *err)
+{
+	static const struct {
+		const char *key, *from;
+	} origins[] = { { "image_id", "an image" }, { "backup_id", "a backup" },
+		{ "cgsnapshot_id", "a snapshot of a consistency group" },
+		{ "source_replicaid", "a replica" } };
+	struct json_object *spec = NULL, *data = NULL;
+
+	json_object_object_get_ex(request->args, "request_spec", &spec);
+	if (json_object_object_get_ex(spec, "versioned_object.data", &data))
+		spec = data;
+	for (unsigned i = 0; i < ARRAY_SIZE(origins); i++)
+		if (json_object_object_get(spec, origins[i].key))
+			return error_set(err, ERR_NOT_SUPPORTED,
+				"a volume made from %s is not supported",
+				origins[i].from);
+	return 0;
+}
+
+/* Always -1, with the same *err, or one to wait for. */
+static int refuse_create(struct manager *manager, const struct rpc_request *request,
+	const char *id, struct error *err)
+{
+	struct error why = *err;
+
+	if (methods_must_wait(err) ||
+		store_create_refuse(manager->db, id, request->request_id, &why, err) <
+			0)
+		return -1;
+	*err = why;
+	return -1;
+}
+
 int methods_create_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
 	struct manager *manager = methods_manager(arg);
 	enum admission admission;
-	struct error why;
 	const char *id;
 
 	if (methods_volume_id(request, "volume", &id, err) < 0)
 		return -1;
-	if (store_create_admit(manager->db, id, request->request_id, &admission, err) <
-		0) {
-		why = *err;
-		if (methods_must_wait(err) ||
-			store_create_refuse(
-				manager->db, id, request->request_id, &why, err) < 0)
-			return -1;
-		*err = why;
-		return -1;
-	}
+	if (check_origin(request, err) < 0 ||
+		store_create_admit(
+			manager->db, id, request->request_id, &admission, err) < 0)
+		return refuse_create(manager, request, id, err);
 	log_info("create_volume volume=%s request=%s%s", id, request->request_id,
 		DUPLICATE_MARK(admission));
 	return RPC_DONE;

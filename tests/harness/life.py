@@ -80,7 +80,7 @@ class Life:
         return captive
 
     def create(self, size=1, name=None, snapshot=None, source=None, backend="fast",
-               wait=True):
+               wait=True, **spec):
         volume = str(uuid.uuid4())
         self.use("volumes", 1)
         self.use("gigabytes", size)
@@ -97,7 +97,7 @@ class Life:
         args["volume"] = self.peer.volume_object(volume)
         args["volume"]["versioned_object.data"].update(snapshot_id=snapshot,
                                                        source_volid=source)
-        args["request_spec"]["versioned_object.data"]["volume_id"] = volume
+        args["request_spec"]["versioned_object.data"].update(spec, volume_id=volume)
         self.peer.volume(f"server1@{backend}").cast(self.peer.context(), "create_volume",
                                                     **args)
         return self.wait_volume(volume) if wait else volume

@@ -441,6 +441,13 @@ def test_bad_requests(life):
     row = cloud.sql1("select status, fail_reason from backups where id = %s", backup)
     assert row["status"] == "error" and "not supported" in row["fail_reason"]
     life.wait_volume(volume)
+    # Nor is an empty volume what an image or a backup would be.
+    for origin in ("image_id", "backup_id"):
+        empty = life.create(1, "empty", wait=False, **{origin: str(uuid.uuid4())})
+        life.wait_volume(empty, "error")
+        assert not os.path.exists(cloud.path(empty))
+        life.delete(empty)
+        life.gone(empty)
     life.delete(volume, cascade=True)
     life.gone(volume)
     life.check_quota()
