@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/log.h"
 #include "common/text.h"
 
 #define SIZE_UNIT 512
@@ -154,11 +153,6 @@ static int check_id(const struct object_id *id, struct error *err)
 	return 0;
 }
 
-static bool id_is_equal(const struct object_id *a, const struct object_id *b)
-{
-	return strcmp(a->text, b->text) == 0;
-}
-
 static void assert_id(const struct object_id *id)
 {
 	assert(memchr(id->text, '\0', sizeof(id->text)));
@@ -201,7 +195,7 @@ int backend_find(struct backend *backend, const char *name,
 	there = driver_find(backend, name, known, &found, &found_size, err);
 	if (there <= 0)
 		return there;
-	if (known && known->text[0] && !id_is_equal(&found, known))
+	if (known && known->text[0] && !object_id_is_same(&found, known))
 		return is_not_ours(backend, name, err);
 	*id = found;
 	if (size)
@@ -224,7 +218,7 @@ static int accept(struct backend *backend, const char *name, uint64_t size,
 	const struct object_id *known, const struct object_id *found,
 	uint64_t found_size, struct error *err)
 {
-	if (!known || !known->text[0] || !id_is_equal(found, known))
+	if (!known || !known->text[0] || !object_id_is_same(found, known))
 		return is_not_ours(backend, name, err);
 	if (found_size < size)
 		return error_set(err, ERR_BACKEND,
@@ -263,7 +257,8 @@ int backend_create(struct backend *backend, const char *name, uint64_t size,
 	return 0;
 }
 
-/* 0, as the object is not there; says so in the log when another one has its name. */
+/* 0, as the object is not there. Where another one has its name nobody can say what became
+ * of it: that is not for us to forget. */
 static int report_absent(struct backend *backend, const char *name,
 	const struct object_id *id, struct error *err)
 {
@@ -273,12 +268,24 @@ static int report_absent(struct backend *backend, const char *name,
 
 	if (there < 0)
 		return -1;
-	error_clear(err);
 	if (there == 1)
-		log_warning("left alone an object of another identity backend=%s"
-			    " object=%s expected=%s found=%s",
-			backend->settings->name, name, id->text, found.text);
+		return error_set(err, ERR_EXISTS,
+			"'%s' on backend '%s' is another object (%s, not %s): it is "
+			"left alone",
+			name, backend->settings->name, found.text, id->text);
+	error_clear(err);
 	return 0;
+}
+
+/* 1 when an earlier attempt has renamed it, 0 when not. */
+static int was_renamed(struct backend *backend, const char *trash_name,
+	const struct object_id *id, struct error *err)
+{
+	struct object_id found;
+	uint64_t size;
+	int there = driver_find(backend, trash_name, id, &found, &size, err);
+
+	return there <= 0 ? there : object_id_is_same(&found, id);
 }
 
 static bool is_not_found(const struct error *err)
@@ -290,6 +297,7 @@ int backend_retire(struct backend *backend, const char *name,
 	const struct object_id *id, const char *trash_name, struct error *err)
 {
 	struct error local;
+	int renamed;
 
 	err = err ? err : &local;
 	if (check_name(name, err) < 0 || check_name(trash_name, err) < 0 ||
@@ -297,9 +305,12 @@ int backend_retire(struct backend *backend, const char *name,
 		return -1;
 	if (backend->driver->rename(backend->state, name, id, trash_name, err) == 0)
 		return 1;
-	if (is_not_found(err))
-		return report_absent(backend, name, id, err);
-	return -1;
+	if (!is_not_found(err))
+		return -1;
+	renamed = was_renamed(backend, trash_name, id, err);
+	if (renamed != 0)
+		return renamed < 0 ? -1 : 0;
+	return report_absent(backend, name, id, err);
 }
 
 int backend_remove(struct backend *backend, const char *name,

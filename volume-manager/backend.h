@@ -27,6 +27,10 @@ struct object_id {
 	char text[128];
 };
 
+/* The same object? A part ("btime:...") that only one of them has does not count: the kernel
+ * or a mount option decides what a file system tells. Never use strcmp(). */
+bool object_id_is_same(const struct object_id *a, const struct object_id *b);
+
 struct backend_stats {
 	uint64_t total_bytes, free_bytes;
 	bool thin; /* objects take space only as they are written */
@@ -126,7 +130,7 @@ int backend_find(struct backend *backend, const char *name,
 	const struct object_id *known, struct object_id *id, uint64_t *size,
 	struct error *err);
 /* Rename / remove by identity. 1 done, 0 it was not there (any more). An object of that
- * name with another identity is left alone: 0, with a warning in the log. */
+ * name with another identity is left alone: ERR_EXISTS, unless trash_name is ours. */
 int backend_retire(struct backend *backend, const char *name,
 	const struct object_id *id, const char *trash_name, struct error *err);
 int backend_remove(struct backend *backend, const char *name,

@@ -275,7 +275,7 @@ static int require(const struct directory *directory, const char *name,
 	there = look_up(directory, name, &found, &size, err);
 	if (there < 0)
 		return -1;
-	if (there == 1 && strcmp(found.text, id->text) == 0)
+	if (there == 1 && object_id_is_same(&found, id))
 		return 0;
 	if (sync_directory(directory, err) < 0)
 		return -1;
@@ -400,7 +400,7 @@ static int take_taken_name(const struct directory *directory, const char *name,
 
 	if (there < 0)
 		return -1;
-	if (there == 0 || strcmp(found.text, id->text) != 0)
+	if (there == 0 || !object_id_is_same(&found, id))
 		return exists(directory, new_name, err);
 	return unlink_name(directory, name, err);
 }

@@ -2,6 +2,7 @@
 noinst_LIBRARIES += volume-manager/libbackend.a
 volume_manager_libbackend_a_SOURCES = \
 	volume-manager/backend.c volume-manager/backend.h \
+	volume-manager/object_id.c \
 	volume-manager/drivers/drivers.c \
 	volume-manager/drivers/file.c volume-manager/drivers/file.h \
 	volume-manager/drivers/marker.c volume-manager/drivers/marker.h \
