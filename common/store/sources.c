@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/store/connections.h"
 #include "common/store/snapshots.h"
 
 int store_source_insert_locked(struct db *db, const char *operation_id,
@@ -144,9 +145,21 @@ struct copying {
 	struct source *source;
 };
 
-/* Somebody who has it may write it while it is copied. */
-static int check_unused(const struct volume *volume, struct error *err)
+/* Somebody who has it, or was told where it is, may write it while it is copied. */
+static int check_unused(struct db *db, const struct volume *volume, struct error *err)
 {
+	char peer[256];
+	int told = store_connection_peer(db, volume->id, peer, sizeof(peer), err);
+
+	if (told < 0)
+		return -1;
+	if (told > 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' is connected to host '%s' and '%s' cannot clone "
+			"it in one moment; when that is over, 'drover disconnect' says "
+			"so",
+			volume_called(volume), peer[0] ? peer : "unknown",
+			volume->host);
 	if (volume->connected == 0 && volume->exports == 0 &&
 		strcmp(volume->status, "in-use") != 0)
 		return 0;
@@ -167,7 +180,7 @@ static int copy_body(struct db *db, void *arg, struct error *err)
 	/* Nobody writes a snapshot. */
 	if (volume_id[0] &&
 		(store_volume_require_locked(db, volume_id, &volume, err) < 0 ||
-			check_unused(&volume, err) < 0))
+			check_unused(db, &volume, err) < 0))
 		return -1;
 	if (store_operation_check_locked(db, what->op, err) < 0)
 		return -1;
