@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/store/growth.h"
 #include "common/store/messages.h"
 #include "common/store/types.h"
 #include "scheduler/scheduler.h"
@@ -77,10 +78,26 @@ static int try_extend(
 	return rc;
 }
 
+static int refuse(struct scheduler *s, const struct rpc_request *request,
+	const struct error *why, struct error *err)
+{
+	struct reserved reserved = { .count = 0 };
+	struct growth_request growth = { .request_id = request->request_id,
+		.reservations = reserved.uuids,
+		.detail = MESSAGE_NO_BACKEND };
+
+	reserved_add(&reserved, request->args, "reservations");
+	if (request_volume_id(request->args, &growth.volume_id, err) < 0 ||
+		scheduler_check_ready(s, err) < 0 ||
+		store_growth_refuse(s->db, &growth, false, why, err) < 0)
+		return STEP_FAILED;
+	request_log_refused(request, growth.volume_id, why);
+	return STEP_DONE;
+}
+
 int extend_volume(
 	struct scheduler *s, const struct rpc_request *request, struct error *err)
 {
-	struct reserved reserved = { .count = 0 };
 	struct error why;
 	int rc = try_extend(s, request, &why);
 
@@ -90,7 +107,5 @@ int extend_volume(
 		*err = why;
 		return rc;
 	}
-	reserved_add(&reserved, request->args, "reservations");
-	return request_refuse_volume(
-		s, request, "extending", &reserved, MESSAGE_EXTEND, &why, err);
+	return refuse(s, request, &why, err);
 }

@@ -6,7 +6,6 @@
 #include "common/address.h"
 #include "common/log.h"
 #include "common/store/migrations.h"
-#include "common/store/refusals.h"
 #include "common/store/services.h"
 #include "common/text.h"
 #include "scheduler/scheduler.h"
@@ -194,8 +193,8 @@ void reserved_add(struct reserved *reserved, struct json_object *o, const char *
 	json_object_object_get_ex(o, key, &list);
 	if (!json_object_is_type(list, json_type_array))
 		return;
-	for (size_t i = 0; i < json_object_array_length(list) &&
-		reserved->count < RESERVATIONS_MAX;
+	for (size_t i = 0;
+		i < json_object_array_length(list) && reserved->count < RESERVED_MAX;
 		i++) {
 		struct json_object *item = json_object_array_get_idx(list, i);
 
@@ -249,18 +248,9 @@ struct json_object *request_host(const struct pool *pool)
 	return host;
 }
 
-int request_refuse_volume(struct scheduler *s, const struct rpc_request *request,
-	const char *status, const struct reserved *reserved, const char *action,
-	const struct error *why, struct error *err)
+void request_log_refused(
+	const struct rpc_request *request, const char *id, const struct error *why)
 {
-	const char *id;
-
-	if (request_volume_id(request->args, &id, err) < 0 ||
-		scheduler_check_ready(s, err) < 0 ||
-		store_refuse_volume(s->db, id, status, reserved->uuids,
-			request->request_id, action, err) < 0)
-		return STEP_FAILED;
 	log_warning("request refused method=%s volume=%s request=%s reason='%s'",
 		request->method, id, request->request_id, why->text);
-	return STEP_DONE;
 }

@@ -6,6 +6,7 @@
 
 #include "common/address.h"
 #include "common/log.h"
+#include "common/store/retype.h"
 #include "common/store/types.h"
 #include "common/text.h"
 #include "scheduler/scheduler.h"
@@ -143,11 +144,32 @@ static int try_retype(struct retype *r, struct error *err)
 	return rc;
 }
 
+/* Cinder forgets the second ones: they stay until they expire. */
+static int refuse(const struct retype *r, const struct error *why, struct error *err)
+{
+	struct reserved reserved = { .count = 0 }, old = { .count = 0 };
+	struct retype_request request = {
+		.migration = { .request_id = r->request->request_id, .target = "" },
+		.new_type_id = r->type_id,
+		.reservations = reserved.uuids,
+		.old_reservations = old.uuids,
+	};
+
+	reserved_add(&reserved, r->spec, "quota_reservations");
+	reserved_add(&old, r->spec, "old_reservations");
+	if (request_volume_id(r->request->args, &request.migration.volume_id, err) <
+			0 ||
+		scheduler_check_ready(r->s, err) < 0 ||
+		store_retype_refuse(r->s->db, &request, why, err) < 0)
+		return STEP_FAILED;
+	request_log_refused(r->request, request.migration.volume_id, why);
+	return STEP_DONE;
+}
+
 int retype_volume(
 	struct scheduler *s, const struct rpc_request *request, struct error *err)
 {
 	struct retype r = { .s = s, .request = request };
-	struct reserved reserved = { .count = 0 };
 	struct json_object *spec;
 	struct error why;
 	int rc;
@@ -164,9 +186,5 @@ int retype_volume(
 		*err = why;
 		return rc;
 	}
-	/* Cinder forgets the second ones: they stay until they expire. */
-	reserved_add(&reserved, r.spec, "quota_reservations");
-	reserved_add(&reserved, r.spec, "old_reservations");
-	return request_refuse_volume(
-		s, request, "retyping", &reserved, NULL, &why, err);
+	return refuse(&r, &why, err);
 }

@@ -77,9 +77,9 @@ int get_strings(
 	struct json_object *o, const char *key, const char ***out, struct error *err);
 
 /* Quota reservations that come with a request, borrowed from it. */
-#define RESERVATIONS_MAX 64
+#define RESERVED_MAX 64
 struct reserved {
-	const char *uuids[RESERVATIONS_MAX + 1]; /* ends with NULL */
+	const char *uuids[RESERVED_MAX + 1]; /* ends with NULL */
 	size_t count;
 };
 /* Add those of a list under key; what is no list of texts counts as none. */
@@ -96,11 +96,9 @@ int request_cast(struct scheduler *s, const struct rpc_request *request,
 	struct json_object *args, struct error *err);
 /* A pool as volume services are told of it: host, cluster_name, capabilities. */
 struct json_object *request_host(const struct pool *pool);
-/* The volume is what it was before the request, which is over: STEP_DONE. action: what its
- * user is told about (messages.h), or NULL. */
-int request_refuse_volume(struct scheduler *s, const struct rpc_request *request,
-	const char *status, const struct reserved *reserved, const char *action,
-	const struct error *why, struct error *err);
+/* What was written before the request for this volume has been put back. */
+void request_log_refused(
+	const struct rpc_request *request, const char *id, const struct error *why);
 
 /* Steps of held.h. */
 int create_volume(

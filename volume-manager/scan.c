@@ -13,6 +13,7 @@
 #include "common/store/migrations.h"
 #include "common/store/operations.h"
 #include "common/store/remote.h"
+#include "common/store/retype.h"
 #include "volume-manager/manager.h"
 #include "volume-manager/process.h"
 #include "volume-manager/work.h"
@@ -247,6 +248,19 @@ void manager_scan(struct manager *manager)
 	}
 }
 
+static void correct_types(struct manager *manager, const struct managed *managed)
+{
+	struct error err;
+	int count = store_retype_correct(manager->db, managed->settings->host, &err);
+
+	if (count < 0)
+		log_warning("%s", err.text);
+	if (count > 0)
+		log_info("volumes say multiattach as their types do again host=%s "
+			 "count=%d",
+			managed->settings->host, count);
+}
+
 void manager_find_lost(struct manager *manager)
 {
 	struct error err;
@@ -255,8 +269,10 @@ void manager_find_lost(struct manager *manager)
 		return;
 	silence_look(manager);
 	for (size_t i = 0; i < manager->count; i++)
-		if (manager->managed[i].leased)
+		if (manager->managed[i].leased) {
 			peers_clean(manager, &manager->managed[i]);
+			correct_types(manager, &manager->managed[i]);
+		}
 	for (size_t i = 0; i < manager->count; i++) {
 		const struct managed *managed = &manager->managed[i];
 		int count = !managed->leased

@@ -71,10 +71,10 @@ static int insert_growth(struct db *db, const char *id, const struct volume *vol
 	text = json_text(list);
 	if (!text)
 		return error_no_memory(err);
-	return db_run(db, sql, err, id, NUM(volume->size_gib), NUM(request->new_size),
-		       text) < 0
-		? -1
-		: 0;
+	if (db_run(db, sql, err, id, NUM(volume->size_gib), NUM(request->new_size),
+		    text) < 0)
+		return -1;
+	return store_quota_hold_all(db, request->reservations, err);
 }
 
 static int admit_body(struct db *db, void *arg, struct error *err)
@@ -141,9 +141,17 @@ static int refuse_body(struct db *db, void *arg, struct error *err)
 	const struct growth_request *request = what->request;
 	struct volume volume;
 	int found = store_volume_get_locked(db, request->volume_id, &volume, err);
+	int known = found <= 0 ? found
+			       : store_operation_known(db, volume.id, "extend_volume",
+					 request->request_id, err);
 	int changed;
 
-	if (found < 0 || store_quota_roll_back_all(db, request->reservations, err) < 0)
+	if (found < 0 || known < 0)
+		return -1;
+	/* Admitted after all, or refused before: what it has reserved is settled there. */
+	if (known)
+		return 0;
+	if (store_quota_roll_back_all(db, request->reservations, err) < 0)
 		return -1;
 	if (!found)
 		return 0;
@@ -156,7 +164,7 @@ static int refuse_body(struct db *db, void *arg, struct error *err)
 	if (changed <= 0)
 		return changed;
 	return store_message_volume(db, volume.id, request->request_id, MESSAGE_EXTEND,
-		MESSAGE_EXTEND_FAILED, err);
+		request->detail ? request->detail : MESSAGE_EXTEND_FAILED, err);
 }
 
 int store_growth_refuse(struct db *db, const struct growth_request *request,
@@ -207,11 +215,17 @@ static int done_body(struct db *db, void *arg, struct error *err)
 		" and not v.deleted";
 	struct operation *op = arg;
 	struct volume volume;
+	int found = store_volume_get_locked(db, op->volume_id, &volume, err);
+	int before = found < 0 ? -1 : store_operation_is_moved(db, op, PHASE_DONE, err);
 
-	if (store_volume_require_locked(db, op->volume_id, &volume, err) < 0 ||
-		store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0)
-		return -1;
-	if (db_run(db, sql, err, op->id, op->volume_id) < 0 ||
+	/* It may have grown on since. */
+	if (before != 0)
+		return before < 0 ? -1 : 0;
+	if (!found)
+		return error_set(err, ERR_VOLUME_NOT_FOUND,
+			"volume '%s' is not there any more", op->volume_id);
+	if (store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0 ||
+		db_run(db, sql, err, op->id, op->volume_id) < 0 ||
 		settle_quota(db, op, store_quota_commit, err) < 0)
 		return -1;
 	return store_notify(db, DONE_CHANNEL, op->volume_id, err);

@@ -16,6 +16,8 @@ struct growth_request {
 	const char *request_id;
 	int64_t new_size; /* GiB */
 	const char *const *reservations; /* ends with NULL, or is NULL */
+	/* What its user is told when it is refused (messages.h); NULL: that it failed. */
+	const char *detail;
 };
 
 /* A volume (status extending) is to grow: one transaction that checks it and inserts the
@@ -24,7 +26,8 @@ struct growth_request {
  * store_growth_refuse() then. */
 int store_growth_admit(struct db *db, const struct growth_request *request,
 	enum admission *out, struct error *err);
-/* Reservations are rolled back and a user message is written. failed: status
+/* Reservations are rolled back and a user message is written; nothing of a request that is
+ * known already. failed: status
  * error_extending, as after a driver's failure; else the volume is what it was. */
 int store_growth_refuse(struct db *db, const struct growth_request *request,
 	bool failed, const struct error *why, struct error *err);

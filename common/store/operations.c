@@ -328,6 +328,12 @@ int store_operation_lock(struct db *db, struct operation *op, struct error *err)
 	return 0;
 }
 
+int store_operation_is_moved(
+	struct db *db, struct operation *op, enum phase to, struct error *err)
+{
+	return store_operation_lock(db, op, err) < 0 ? -1 : op->phase == to;
+}
+
 static int check_body(struct db *db, void *arg, struct error *err)
 {
 	struct operation op = *(const struct operation *)arg;
@@ -460,8 +466,12 @@ static int create_done_body(struct db *db, void *arg, struct error *err)
 	struct operation *op = what->op;
 	struct volume volume;
 	int found = store_volume_get_locked(db, op->volume_id, &volume, err);
+	int before = found < 0 ? -1 : store_operation_is_moved(db, op, PHASE_DONE, err);
 
-	if (found < 0 || store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0)
+	/* Since then it is its user's. */
+	if (before != 0)
+		return before < 0 ? -1 : 0;
+	if (store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0)
 		return -1;
 	if (!found)
 		return error_set(err, ERR_VOLUME_NOT_FOUND,

@@ -104,7 +104,11 @@ int store_operation_move_locked(struct db *db, struct operation *op, enum phase 
 	const char *why, struct error *err);
 /* Lock the row and check epoch and phase: ERR_FENCED; the fresh row goes to *op. */
 int store_operation_lock(struct db *db, struct operation *op, struct error *err);
-/* The same to failed or cancelled, with the code and the sentence for people. */
+/* store_operation_lock(), and 1 when it is in that phase: the outcome of the commit that
+ * moved it there was unknown, what belongs to it is done and may have changed since. */
+int store_operation_is_moved(
+	struct db *db, struct operation *op, enum phase to, struct error *err);
+/* store_operation_move_locked() to failed or cancelled, with the code and the sentence for people. */
 int store_operation_end_locked(struct db *db, struct operation *op, enum phase to,
 	const struct error *why, struct error *err);
 

@@ -31,6 +31,25 @@ int store_quota_roll_back(struct db *db, const char *reservation, struct error *
 	return db_run(db, sql, err, reservation) < 0 ? -1 : 0;
 }
 
+int store_quota_hold(struct db *db, const char *reservation, struct error *err)
+{
+	static const char sql[] =
+		"update public.reservations set updated_at = localtimestamp,"
+		" expire = localtimestamp + interval '10 years'"
+		" where uuid = $1 and not deleted";
+
+	return db_run(db, sql, err, reservation) < 0 ? -1 : 0;
+}
+
+int store_quota_hold_all(
+	struct db *db, const char *const *reservations, struct error *err)
+{
+	for (; reservations && *reservations; reservations++)
+		if (store_quota_hold(db, *reservations, err) < 0)
+			return -1;
+	return 0;
+}
+
 int store_quota_commit_all(
 	struct db *db, const char *const *reservations, struct error *err)
 {

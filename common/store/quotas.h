@@ -17,10 +17,14 @@
 /* By uuid; one that was committed or rolled back before is nothing. */
 int store_quota_commit(struct db *db, const char *reservation, struct error *err);
 int store_quota_roll_back(struct db *db, const char *reservation, struct error *err);
+/* It belongs to work that may take longer than reservations live: it does not expire. */
+int store_quota_hold(struct db *db, const char *reservation, struct error *err);
 /* The same for a list that ends with NULL; NULL is an empty one. */
 int store_quota_commit_all(
 	struct db *db, const char *const *reservations, struct error *err);
 int store_quota_roll_back_all(
+	struct db *db, const char *const *reservations, struct error *err);
+int store_quota_hold_all(
 	struct db *db, const char *const *reservations, struct error *err);
 /* One of the first two for each row, which has a uuid. */
 int store_quota_each(struct db *db, const PGresult *rows,

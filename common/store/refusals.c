@@ -1,44 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/store/refusals.h"
 
-#include "common/store/messages.h"
 #include "common/store/volumes.h"
 
 struct refusal {
-	const char *id, *status, *request_id, *action;
-	const char *const *reservations;
+	const char *id, *reason;
 };
 
-static int volume_body(struct db *db, void *arg, struct error *err)
+static int snapshot_body(struct db *db, void *arg, struct error *err)
 {
+	/* Whoever admits it locks its row. */
+	static const char lock[] = "select 1 from public.snapshots where id = $1"
+				   " and not deleted for update";
+	static const char sql[] =
+		"update public.snapshots p set status = 'error',"
+		" updated_at = localtimestamp"
+		" where p.id = $1 and not p.deleted and p.status = 'creating'"
+		" and not exists (select 1 from drover.operation o"
+		"  where o.snapshot_id = p.id and o.finished_at is null)";
 	const struct refusal *what = arg;
-	int changed = store_volume_put_back(
-		db, what->id, what->status, what->reservations, err);
+	AUTO(PQclear) PGresult *rows = NULL;
+	int found = db_query(db, lock, &rows, err, what->id);
 
-	if (changed > 0 && what->action &&
-		store_message_volume(db, what->id, what->request_id, what->action,
-			MESSAGE_NO_BACKEND, err) < 0)
-		return -1;
-	return changed;
-}
-
-int store_refuse_volume(struct db *db, const char *id, const char *status,
-	const char *const *reservations, const char *request_id, const char *action,
-	struct error *err)
-{
-	struct refusal what = { id, status, request_id, action, reservations };
-
-	return db_transact(db, volume_body, &what, err);
+	return found <= 0 ? found : db_run(db, sql, err, what->id);
 }
 
 int store_refuse_snapshot(struct db *db, const char *id, struct error *err)
 {
-	static const char sql[] =
-		"update public.snapshots set status = 'error',"
-		" updated_at = localtimestamp"
-		" where id = $1 and not deleted and status = 'creating'";
+	struct refusal what = { .id = id };
 
-	return db_run(db, sql, err, id);
+	return db_transact(db, snapshot_body, &what, err);
 }
 
 int store_refuse_revert(struct db *db, const char *snapshot_id, struct error *err)
@@ -70,7 +61,7 @@ static int backup_body(struct db *db, void *arg, struct error *err)
 		" returning volume_id";
 	const struct refusal *what = arg;
 	AUTO(PQclear) PGresult *rows = NULL;
-	int count = db_query(db, sql, &rows, err, what->id, what->status);
+	int count = db_query(db, sql, &rows, err, what->id, what->reason);
 
 	if (count <= 0)
 		return count;
@@ -81,7 +72,7 @@ static int backup_body(struct db *db, void *arg, struct error *err)
 int store_refuse_backup(
 	struct db *db, const char *id, const char *reason, struct error *err)
 {
-	struct refusal what = { .id = id, .status = reason };
+	struct refusal what = { .id = id, .reason = reason };
 
 	return db_transact(db, backup_body, &what, err);
 }

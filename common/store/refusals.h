@@ -8,12 +8,8 @@
 #include "common/db.h"
 #include "common/error.h"
 
-/* As store_volume_put_back(), and when the volume was put back, a message for its user
- * (messages.h); action NULL: none. Returns how many rows were put back. */
-int store_refuse_volume(struct db *db, const char *id, const char *status,
-	const char *const *reservations, const char *request_id, const char *action,
-	struct error *err);
-/* A snapshot that is not made: status error. */
+/* A snapshot that is not made: status error. One that is being made, by a first try of the
+ * same request, goes on to be. */
 int store_refuse_snapshot(struct db *db, const char *id, struct error *err);
 /* A volume that is not taken over: status error_managing. */
 int store_refuse_manage(struct db *db, const char *id, struct error *err);

@@ -102,6 +102,26 @@ static bool stays(const struct volume *volume, const char *target)
 		(!pool || !wanted || strcmp(pool, wanted) == 0);
 }
 
+/* There is no migration, but the request is known from now on. */
+static int insert_done(struct db *db, const struct volume *volume,
+	const struct retype_request *request, struct error *err)
+{
+	static const char sql[] =
+		"insert into drover.operation (id, kind, volume_id, host, request_id,"
+		" phase, finished_at)"
+		" values ($1, 'migrate_volume', $2, $3, $4, 'done', clock_timestamp())";
+	struct address address;
+	char id[UUID_TEXT_SIZE];
+
+	if (address_parse(volume->host, &address, err) < 0)
+		return error_context(err, "retype volume '%s'", volume->id);
+	uuid_make(id);
+	return db_run(db, sql, err, id, volume->id, address.backend,
+		       request->migration.request_id) < 0
+		? -1
+		: 0;
+}
+
 static int retype_in_place(struct db *db, const struct volume *volume,
 	const struct retype_request *request, struct error *err)
 {
@@ -114,7 +134,8 @@ static int retype_in_place(struct db *db, const struct volume *volume,
 
 	if (store_volume_idle(db, volume, "be retyped", err) < 0 ||
 		db_run(db, type, err, volume->id, request->new_type_id,
-			BOOL_TEXT(volume->attachments > 0)) < 0)
+			BOOL_TEXT(volume->attachments > 0)) < 0 ||
+		insert_done(db, volume, request, err) < 0)
 		return -1;
 	return settle_given(db, request, store_quota_commit_all, err);
 }
@@ -138,10 +159,10 @@ static int retype_by_migration(struct db *db, const struct volume *volume,
 		return -1;
 	if (*admission == DUPLICATE)
 		return 0;
-	return db_run(db, sql, err, volume->id, request->migration.request_id,
-		       request->new_type_id, reservations) < 0
-		? -1
-		: 0;
+	if (db_run(db, sql, err, volume->id, request->migration.request_id,
+		    request->new_type_id, reservations) < 0)
+		return -1;
+	return settle_given(db, request, store_quota_hold_all, err);
 }
 
 struct retype {
@@ -202,6 +223,23 @@ static int put_back_type(struct db *db, const char *volume_id, struct error *err
 	return db_run(db, sql, err, volume_id);
 }
 
+/* For store_retype_correct(). */
+static int note_refused(
+	struct db *db, const struct retype_request *request, struct error *err)
+{
+	static const char sql[] =
+		"update drover.migration m set new_type_id = $3 from drover.operation o"
+		" where o.volume_id = $1 and o.kind = 'migrate_volume'"
+		" and o.request_id = $2 and m.operation_id = o.id";
+
+	if (!request->new_type_id || !uuid_is(request->new_type_id))
+		return 0;
+	return db_run(db, sql, err, request->migration.volume_id,
+		       request->migration.request_id, request->new_type_id) < 0
+		? -1
+		: 0;
+}
+
 static int refuse_body(struct db *db, void *arg, struct error *err)
 {
 	const struct retype *what = arg;
@@ -223,7 +261,9 @@ static int refuse_body(struct db *db, void *arg, struct error *err)
 	if (store_volume_put_back(db, volume.id, "retyping", NULL, err) < 0 ||
 		put_back_type(db, volume.id, err) < 0)
 		return -1;
-	return store_migration_refuse_locked(db, migration, what->why, err);
+	if (store_migration_refuse_locked(db, migration, what->why, err) < 0)
+		return -1;
+	return note_refused(db, request, err);
 }
 
 int store_retype_refuse(struct db *db, const struct retype_request *request,
@@ -232,6 +272,23 @@ int store_retype_refuse(struct db *db, const struct retype_request *request,
 	struct retype what = { request, NULL, why };
 
 	return db_transact(db, refuse_body, &what, err) < 0 ? -1 : 0;
+}
+
+int store_retype_correct(struct db *db, const char *backend, struct error *err)
+{
+	static const char sql[] =
+		"update public.volumes v set updated_at = localtimestamp,"
+		" multiattach = not v.multiattach where not v.deleted"
+		" and split_part(v.host, '#', 1) = $1 and v.status <> 'retyping'"
+		" and exists (select 1 from drover.operation o join drover.migration m"
+		"  on m.operation_id = o.id where o.volume_id = v.id"
+		"  and m.new_type_id is not null and o.phase in ('failed', 'cancelled')"
+		"  and o.finished_at > now() - interval '10 minutes')"
+		" and not exists (select 1 from drover.operation o"
+		"  where o.volume_id = v.id and o.finished_at is null)"
+		" and v.multiattach <>" MULTIATTACH_OF("v.volume_type_id");
+
+	return db_run(db, sql, err, backend);
 }
 
 /* ---- with a migration ---- */

@@ -36,6 +36,11 @@ int store_retype(struct db *db, const struct retype_request *request, enum retyp
 int store_retype_refuse(struct db *db, const struct retype_request *request,
 	const struct error *why, struct error *err);
 
+/* The API tier writes multiattach of the new type after it has asked, which may be after the
+ * retype was refused or taken back: what is so on this backend is what its type says
+ * again. Returns how many were not. */
+int store_retype_correct(struct db *db, const char *backend, struct error *err);
+
 /* Parts of a migration's transactions; a no-op for one that changes no type. */
 int store_retype_switch_locked(
 	struct db *db, const struct migration *m, struct error *err);

@@ -239,9 +239,14 @@ static int done_body(struct db *db, void *arg, struct error *err)
 	struct operation *op = arg;
 	struct snapshot snapshot;
 	struct volume volume;
+	int before;
 
-	if (lock_both(db, op->snapshot_id, &volume, &snapshot, err) < 0 ||
-		store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0 ||
+	if (lock_both(db, op->snapshot_id, &volume, &snapshot, err) < 0)
+		return -1;
+	before = store_operation_is_moved(db, op, PHASE_DONE, err);
+	if (before != 0)
+		return before < 0 ? -1 : 0;
+	if (store_operation_move_locked(db, op, PHASE_DONE, NULL, err) < 0 ||
 		finish(db, op, err) < 0)
 		return -1;
 	return store_notify(db, DONE_CHANNEL, op->volume_id, err);

@@ -32,17 +32,18 @@ static int ask_growth(struct store *s, const char *request_id, int64_t size)
 {
 	static const char *const reservations[] = { ONE, TWO, NULL };
 	const struct growth_request request = { s->volume, request_id, size,
-		reservations };
+		reservations, NULL };
 	enum admission admission;
 	int done = store_growth_admit(s->db, &request, &admission, &s->err);
 
 	return done < 0 ? -1 : (int)admission;
 }
 
-static void refuse_growth(struct store *s, bool failed)
+static void refuse_growth(struct store *s, const char *request_id, bool failed)
 {
 	static const char *const reservations[] = { ONE, TWO, NULL };
-	const struct growth_request request = { s->volume, "r1", 5, reservations };
+	const struct growth_request request = { s->volume, request_id, 5, reservations,
+		NULL };
 	struct error why;
 
 	error_set(&why, ERR_INVALID_VOLUME, "because");
@@ -77,6 +78,10 @@ static void a_volume_grows_with_its_quota(void **state)
 	begin(s, &op);
 	assert_int_equal(store_growth_get(s->db, &op, &size, &s->err), 1);
 	assert_int_equal(size, 5);
+	/* What it has reserved does not expire under it. */
+	assert_sql(s, "t",
+		"select bool_and(expire > localtimestamp + interval '1 year')"
+		" from public.reservations where not deleted");
 	assert_sql(s, "gigabytes=2+3 gigabytes___DEFAULT__=2+3", usages);
 	stale = op;
 	ok(s, store_growth_done(s->db, &op, &s->err));
@@ -89,6 +94,11 @@ static void a_volume_grows_with_its_quota(void **state)
 	ok(s, store_growth_done(s->db, &stale, &s->err));
 	assert_sql(s, "gigabytes=5+0 gigabytes___DEFAULT__=5+0", usages);
 	assert_int_equal(ask_growth(s, "r1", 5), DUPLICATE);
+	/* It may be growing on by then. */
+	sql(s, "update public.volumes set size = 7, status = 'extending'");
+	ok(s, store_growth_done(s->db, &stale, &s->err));
+	assert_sql(
+		s, "extending|7", "select status || '|' || size from public.volumes");
 }
 
 static void what_cannot_grow_is_as_cinder_leaves_it(void **state)
@@ -123,7 +133,7 @@ static void a_refused_growth_is_put_back(void **state)
 	assert_fails(s, ask_growth(s, "r1", 2), ERR_INVALID_INPUT,
 		"the new size must be greater than the current size (current: 2, "
 		"extended: 2)");
-	refuse_growth(s, false);
+	refuse_growth(s, "r1", false);
 	assert_volume(s, s->volume, "available|-|" SOURCE);
 	assert_sql(s, "gigabytes=2+0 gigabytes___DEFAULT__=2+0", usages);
 	assert_sql(s, "1", "select count(*) from public.messages");
@@ -133,7 +143,7 @@ static void a_refused_growth_is_put_back(void **state)
 	sql(s, "update public.volumes set status = 'available'");
 	/* Again: nothing more is taken from the usages. */
 	sql(s, "update public.quota_usages set reserved = 7");
-	refuse_growth(s, false);
+	refuse_growth(s, "r1", false);
 	assert_sql(s, "gigabytes=2+7 gigabytes___DEFAULT__=2+7", usages);
 	assert_sql(s, "1", "select count(*) from public.messages");
 
@@ -143,10 +153,11 @@ static void a_refused_growth_is_put_back(void **state)
 	sql(s, "update public.volumes set status = 'extending'");
 	assert_fails(s, ask_growth(s, "r2", 5), ERR_NOT_SUPPORTED,
 		"volume 'data' cannot be extended while it is attached to host guest");
-	refuse_growth(s, true);
+	refuse_growth(s, "r2", true);
 	assert_volume(s, s->volume, "error_extending|-|" SOURCE);
 	assert_sql(s, "failed|because",
-		"select phase || '|' || reason from drover.operation");
+		"select phase || '|' || reason from drover.operation"
+		" where request_id = 'r2'");
 }
 
 static void growth_is_refused_during_a_migration(void **state)
@@ -160,7 +171,7 @@ static void growth_is_refused_during_a_migration(void **state)
 	assert_fails(s, ask_growth(s, "r1", 5), ERR_INVALID_VOLUME,
 		"volume 'data' cannot be extended: it is already migrating to "
 		"'" TARGET "'");
-	refuse_growth(s, false);
+	refuse_growth(s, "r1", false);
 	assert_volume(s, s->volume, "available|migrating|" SOURCE);
 	bring_to(s, &m, PHASE_DONE);
 	assert_volume(s, s->volume, "available|-|" TARGET);
@@ -292,6 +303,17 @@ static void a_copy_goes_on_from_its_checkpoint(void **state)
 		"volume 'data' is in use and '" SOURCE
 		"' cannot clone it in one moment: detach it first");
 	sql(s, "delete from public.volume_attachment");
+	/* A share that somebody was told of. */
+	sql(s,
+		"insert into drover.connection (volume_id, peer, request_id)"
+		" values ('%s', 'writer', 'c')",
+		s->volume);
+	assert_fails(s, store_source_copy(s->db, &op, &source, &s->err),
+		ERR_INVALID_VOLUME,
+		"volume 'data' is connected to host 'writer' and '" SOURCE
+		"' cannot clone it in one moment; when that is over, 'drover "
+		"disconnect' says so");
+	sql(s, "update drover.connection set closed_at = now()");
 	ok(s, store_source_copy(s->db, &op, &source, &s->err));
 	ok(s, store_source_checkpoint(s->db, &op, 4096, "chain", 10, &s->err));
 	ok(s, store_source_wanted(s->db, &op, &s->err));

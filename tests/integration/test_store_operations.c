@@ -108,6 +108,9 @@ static void a_created_volume_is_available(void **state)
 	assert_sql(s, "2", "select count(*) from drover.transition");
 	assert_string_equal(twice, once);
 	assert_int_equal(admit_create(s, "r1"), DUPLICATE);
+	/* Since then it is its user's. */
+	sql(s, "update public.volumes set deleted = true");
+	ok(s, store_create_done(s->db, &stale, "", &s->err));
 }
 
 static void a_created_volume_says_where_it_is(void **state)

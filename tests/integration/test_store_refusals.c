@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the scheduler reads of types and origins, and rows of requests that are refused. */
 #include "common/store/expired.h"
+#include "common/store/growth.h"
+#include "common/store/messages.h"
 #include "common/store/refusals.h"
 #include "common/store/types.h"
 #include "tests/integration/store_fixture.h"
@@ -57,24 +59,66 @@ static void an_origin_is_where_its_volume_is(void **state)
 
 /* ---- refusals ---- */
 
+static int refuse_growth(struct store *s, const char *request_id)
+{
+	struct growth_request request = { .volume_id = s->volume,
+		.request_id = request_id,
+		.new_size = 5,
+		.detail = MESSAGE_NO_BACKEND };
+	struct error why;
+
+	error_set(&why, ERR_NO_VALID_BACKEND, "there is no room");
+	return store_growth_refuse(s->db, &request, false, &why, &s->err);
+}
+
 static void only_who_was_put_back_is_told(void **state)
 {
-	static const char *const none[] = { NULL };
 	struct store *s = *state;
 
 	sql(s,
 		"update public.volumes set status = 'extending', project_id = 'p',"
 		" previous_status = 'in-use'");
-	for (int i = 1; i >= 0; i--)
-		assert_int_equal(store_refuse_volume(s->db, s->volume, "extending",
-					 none, "req-1", "007", &s->err),
-			i);
+	for (int i = 0; i < 2; i++)
+		ok(s, refuse_growth(s, "req-1"));
 	assert_volume(s, s->volume, "in-use|-|" SOURCE);
 	assert_sql(s, "VOLUME_VOLUME_007_003|req-1|p",
 		"select string_agg(concat_ws('|', event_id, request_id, project_id),"
 		" ' ') from public.messages where resource_uuid = '%s'",
 		s->volume);
 	sql(s, "delete from public.messages");
+	/* Again, while a second one is on its way. */
+	sql(s, "update public.volumes set status = 'extending'");
+	ok(s, refuse_growth(s, "req-1"));
+	assert_volume(s, s->volume, "extending|-|" SOURCE);
+}
+
+/* The scheduler tries again when it does not know whether its message has arrived. */
+static void what_was_admitted_is_not_refused_later(void **state)
+{
+	struct store *s = *state;
+	struct growth_request request = {
+		.volume_id = s->volume, .request_id = "r1", .new_size = 5
+	};
+	enum admission admission;
+
+	sql(s,
+		"update public.volumes set status = 'extending',"
+		" previous_status = 'available'");
+	ok(s, store_growth_admit(s->db, &request, &admission, &s->err));
+	ok(s, refuse_growth(s, "r1"));
+	assert_volume(s, s->volume, "extending|-|" SOURCE);
+	sql(s,
+		"update drover.operation set kind = 'create_snapshot',"
+		" snapshot_id = volume_id");
+	sql(s,
+		"insert into public.snapshots (id, volume_id, volume_type_id, status,"
+		" deleted) select id, id, volume_type_id, 'creating', false"
+		" from public.volumes");
+	assert_int_equal(store_refuse_snapshot(s->db, s->volume, &s->err), 0);
+	sql(s,
+		"update drover.operation set phase = 'failed', reason = 'x',"
+		" finished_at = now()");
+	assert_int_equal(store_refuse_snapshot(s->db, s->volume, &s->err), 1);
 }
 
 static void each_kind_of_row_gets_its_status(void **state)
@@ -180,6 +224,7 @@ int main(void)
 		STORE_TEST(the_extra_specs_of_a_type_are_read),
 		STORE_TEST(an_origin_is_where_its_volume_is),
 		STORE_TEST(only_who_was_put_back_is_told),
+		STORE_TEST(what_was_admitted_is_not_refused_later),
 		STORE_TEST(each_kind_of_row_gets_its_status),
 		STORE_TEST(a_refused_backup_says_why),
 		STORE_TEST(what_expired_is_removed),

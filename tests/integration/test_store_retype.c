@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Another type for a volume: where it is, by a migration, and the way back; with what the
  * API tier reserves. */
+#include "common/store/expired.h"
 #include "common/store/retype.h"
 #include "tests/integration/store_fixture.h"
 
@@ -90,13 +91,17 @@ static void in_its_own_pool_only_the_row_changes(void **state)
 	assert_int_equal(outcome, RETYPED_IN_PLACE);
 	assert_type(s, "gold|true|available");
 	assert_quota(s, "1/0 2/0 4/0 7/0 0");
-	assert_sql(s, "0", "select count(*) from drover.operation");
-	/* The message again: nothing is to be retyped, and nothing is counted twice. */
-	assert_fails(s, store_retype(s->db, &request, &outcome, &s->err),
-		ERR_INVALID_VOLUME,
-		"volume 'data' is not to be retyped: its status is 'available'");
+	/* There was no migration. */
+	assert_sql(s, "1 0",
+		"select count(o) || ' ' || count(m) from drover.operation o"
+		" left join drover.migration m on m.operation_id = o.id");
+	/* The message again, while another retype has begun: that is not its business, and
+	 * nothing is counted twice. */
+	sql(s, "update public.volumes set status = 'retyping'");
+	ok(s, store_retype(s->db, &request, &outcome, &s->err));
+	assert_int_equal(outcome, RETYPED_BEFORE);
 	ok(s, store_retype_refuse(s->db, &request, &s->err, &s->err));
-	assert_type(s, "gold|true|available");
+	assert_type(s, "gold|true|retyping");
 	assert_quota(s, "1/0 2/0 4/0 7/0 0");
 }
 
@@ -188,6 +193,41 @@ static void assert_refused(struct store *s, const struct retype_request *request
 		request->migration.request_id);
 }
 
+/* A copy may take longer than reservations live; which is a day. */
+static void what_it_has_reserved_does_not_expire(void **state)
+{
+	struct store *s = *state;
+	struct retype_request request = ask(s, "r1");
+	enum retyped outcome;
+
+	sql(s, "update public.reservations set expire = localtimestamp");
+	ok(s, store_retype(s->db, &request, &outcome, &s->err));
+	assert_int_equal(ok(s, store_expire_reservations(s->db, &s->err)), 0);
+	assert_quota(s, "0/1 0/2 5/0 9/0 4");
+}
+
+/* The API tier writes it after it has asked. */
+static void multiattach_that_comes_late_is_corrected(void **state)
+{
+	struct store *s = *state;
+	struct retype_request request = ask(s, "r1");
+	char other[UUID_TEXT_SIZE];
+
+	request.migration.target = "";
+	error_set(&s->err, ERR_NO_VALID_BACKEND, "there is no place");
+	ok(s, store_retype_refuse(s->db, &request, &s->err, &s->err));
+	assert_untouched(s, "available");
+	assert_int_equal(store_retype_correct(s->db, SOURCE_BACKEND, &s->err), 0);
+	/* One that nobody has retyped may say so from its beginning. */
+	add_volume(s, "other", SOURCE, other);
+	sql(s, "update public.volumes set multiattach = true");
+	assert_int_equal(store_retype_correct(s->db, TARGET_BACKEND, &s->err), 0);
+	assert_int_equal(store_retype_correct(s->db, SOURCE_BACKEND, &s->err), 1);
+	assert_untouched(s, "available");
+	assert_sql(s, "true",
+		"select multiattach::text from public.volumes where id = '%s'", other);
+}
+
 static void the_policy_never_forbids_a_migration(void **state)
 {
 	struct store *s = *state;
@@ -266,6 +306,8 @@ int main(void)
 		STORE_TEST(an_attached_volume_keeps_its_status_in_place),
 		STORE_TEST(by_a_migration_the_switch_changes_it),
 		STORE_TEST(a_migration_that_is_taken_back_leaves_the_type),
+		STORE_TEST(what_it_has_reserved_does_not_expire),
+		STORE_TEST(multiattach_that_comes_late_is_corrected),
 		STORE_TEST(the_policy_never_forbids_a_migration),
 		STORE_TEST(what_forbids_a_migration_forbids_it),
 		STORE_TEST(types_that_are_gone_or_encrypted),
