@@ -361,6 +361,12 @@ int backend_look_in(struct backend *backend, const char *location, struct error 
 	return backend->driver->look_in(backend->state, location, err);
 }
 
+void backend_place_near(struct backend *backend, const struct object_id *id)
+{
+	if (backend->driver->place_near && check_id(id, NULL) == 0)
+		backend->driver->place_near(backend->state, id);
+}
+
 int backend_forget(struct backend *backend, const char *name,
 	const struct object_id *id, struct error *err)
 {

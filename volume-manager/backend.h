@@ -81,6 +81,9 @@ struct backend_driver {
 		struct error *err);
 	/* Optional. From now on objects of unknown identity are looked for there only. */
 	int (*look_in)(void *state, const char *location, struct error *err);
+	/* Optional. From now on new objects are made where this one is, while there is room:
+	 * they are to be clones of it. */
+	void (*place_near)(void *state, const struct object_id *id);
 	/* Optional. Make target's content source's, as it is in one moment, without copying
 	 * bytes; both exist, and target is as large as source at least: what is above
 	 * source's size stays. Durable. 1 done, 0 this storage cannot (then bytes are
@@ -142,6 +145,8 @@ int backend_location(struct backend *backend, const struct object_id *id, char *
 	size_t size, struct error *err);
 /* Objects of unknown identity are there (provider_location of their row; may be empty). */
 int backend_look_in(struct backend *backend, const char *location, struct error *err);
+/* New objects are made in the place of this one if there is room. */
+void backend_place_near(struct backend *backend, const struct object_id *id);
 int backend_forget(struct backend *backend, const char *name,
 	const struct object_id *id, struct error *err);
 /* Do both keep their objects on one storage, so that one can be cloned to the other? */

@@ -154,6 +154,16 @@ static int fill_object(
 	return copy_bytes(fill, &source, &target, err);
 }
 
+/* Where its source is, so that the storage can clone. */
+static void choose_place(struct fill *fill)
+{
+	struct object_id id;
+
+	snprintf(id.text, sizeof(id.text), "%s", fill->source_object.identity);
+	if (fill->source == fill->target)
+		backend_place_near(fill->target, &id);
+}
+
 int work_make_filled(struct work *work, struct backend *backend,
 	const struct operation *op, object_namer namer, const char *name_id,
 	uint64_t size, struct object_row *out, struct error *err)
@@ -172,6 +182,8 @@ int work_make_filled(struct work *work, struct backend *backend,
 		work_sure(work, store_source_get(work->db, op, &fill.from, err), err);
 	if (has_source < 0 || (has_source && find_source(&fill, err) < 0))
 		return -1;
+	if (has_source)
+		choose_place(&fill);
 	if (fill.size > size)
 		size = fill.size;
 	if (work_make_locked(work, backend, op, name_id, size, out, err) < 0)

@@ -602,6 +602,12 @@ static void the_share_with_the_least_allocated_is_chosen(void **state)
 		0);
 	assert_string_equal(location, TWO);
 	assert_true(is_there(exported(f, TWO, "volume-1")));
+	/* Where it can be cloned, though the first has no more. */
+	driver->place_near(f->state, &id);
+	must_create(f, "volume-clone", &id);
+	assert_true(is_there(exported(f, TWO, "volume-clone")));
+	assert_int_equal(unlink(exported(f, TWO, "volume-clone")), 0);
+	reopen(f);
 	/* Equal now: the first one. */
 	must_create(f, "volume-2", &id);
 	assert_true(is_there(exported(f, ONE, "volume-2")));
@@ -618,7 +624,8 @@ static void the_share_with_the_least_allocated_is_chosen(void **state)
 static void a_full_share_is_not_chosen(void **state)
 {
 	struct fixture *f = *state;
-	struct object_id id;
+	struct object_id id, near;
+	uint64_t size;
 
 	write_file(f->shares, ONE "\n" TWO "\n", 0644);
 	assert_int_equal(mount("none", exported(f, ONE, ""), "tmpfs", 0, "size=1m"), 0);
@@ -626,6 +633,9 @@ static void a_full_share_is_not_chosen(void **state)
 	put(f, ONE, "volume-a", 19 * MIB + 4096);
 	reopen(f);
 	/* 1 MiB twenty times over, less what is promised, has no room for another. */
+	assert_int_equal(
+		driver->find(f->state, "volume-a", NULL, &near, &size, &f->err), 1);
+	driver->place_near(f->state, &near);
 	must_create(f, "volume-1", &id);
 	assert_true(is_there(exported(f, TWO, "volume-1")));
 	assert_int_equal(umount2(point_of(f, ONE), MNT_DETACH), 0);

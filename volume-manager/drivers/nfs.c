@@ -236,6 +236,17 @@ static int set_mode(struct nfs *nfs, struct place *chosen, struct error *err)
 	return 0;
 }
 
+/* Within one share the server can clone. */
+static void nfs_place_near(void *state, const struct object_id *id)
+{
+	struct nfs *nfs = state;
+
+	nfs->near = NULL;
+	for (size_t i = 0; i < nfs->count; i++)
+		if (strncmp(nfs->places[i].digest, id->text, DIGEST) == 0)
+			nfs->near = &nfs->places[i];
+}
+
 static int nfs_create(void *state, const char *name, uint64_t size,
 	object_record record, void *arg, struct object_id *id, struct error *err)
 {
@@ -397,6 +408,7 @@ const struct backend_driver nfs_driver = {
 	.forget = nfs_forget,
 	.location = nfs_location,
 	.look_in = nfs_look_in,
+	.place_near = nfs_place_near,
 	.clone = nfs_clone,
 	.grow = nfs_grow,
 };

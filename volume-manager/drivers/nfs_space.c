@@ -94,29 +94,39 @@ static bool is_eligible(const struct nfs *nfs, const struct backend_stats *stats
 	return total * ratio - (double)allocated > (double)size;
 }
 
+/* Can it take a volume of this size? A share that does not answer cannot. */
+static bool has_room(struct nfs *nfs, struct place *place, uint64_t size,
+	uint64_t *allocated, struct error *why)
+{
+	struct backend_stats stats;
+
+	if (look_at(nfs, place, &stats, why) < 0 ||
+		place_allocated(place, allocated, why) < 0) {
+		log_warning("share is not usable: %s", why->text);
+		return false;
+	}
+	return is_eligible(nfs, &stats, *allocated, size);
+}
+
 /* The eligible share with the least allocated; with one share there is nothing to choose,
  * as the scheduler has looked at it. */
 int nfs_choose(struct nfs *nfs, uint64_t size, struct place **out, struct error *err)
 {
-	uint64_t least = UINT64_MAX;
+	uint64_t least = UINT64_MAX, allocated;
 	struct error why = { .code = ERR_NONE };
 
 	if (nfs->count == 1) {
 		*out = &nfs->places[0];
 		return place_open(nfs->settings, *out, err);
 	}
+	*out = nfs->near;
+	if (nfs->near && has_room(nfs, nfs->near, size, &allocated, &why))
+		return 0;
 	*out = NULL;
 	for (size_t i = 0; i < nfs->count; i++) {
 		struct place *place = &nfs->places[i];
-		struct backend_stats stats;
-		uint64_t allocated;
 
-		if (look_at(nfs, place, &stats, &why) < 0 ||
-			place_allocated(place, &allocated, &why) < 0) {
-			log_warning("share is not usable: %s", why.text);
-			continue;
-		}
-		if (!is_eligible(nfs, &stats, allocated, size) || allocated >= least)
+		if (!has_room(nfs, place, size, &allocated, &why) || allocated >= least)
 			continue;
 		least = allocated;
 		*out = place;
