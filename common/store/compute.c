@@ -368,6 +368,9 @@ static int ask_body(struct db *db, void *arg, struct error *err)
 	static const char sql[] =
 		"update drover.swap set asks = asks + 1, asked_at = clock_timestamp()"
 		" where operation_id = $1::uuid";
+	static const char begins[] = "update drover.migration set copy_started_at ="
+				     " coalesce(copy_started_at, clock_timestamp())"
+				     " where operation_id = $1::uuid";
 	struct migration *m = arg;
 	struct volume volume;
 
@@ -375,7 +378,10 @@ static int ask_body(struct db *db, void *arg, struct error *err)
 		store_operation_lock(db, &m->op, err) < 0 ||
 		store_part_unchanged(m, &volume, PHASE_SWAPPING, err) < 0)
 		return -1;
-	return db_run(db, sql, err, m->op.id) < 0 ? -1 : 0;
+	return db_run(db, sql, err, m->op.id) < 0 ||
+			db_run(db, begins, err, m->op.id) < 0
+		? -1
+		: 0;
 }
 
 int store_swap_ask(struct db *db, struct migration *m, struct error *err)

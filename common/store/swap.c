@@ -90,7 +90,6 @@ static int said_body(struct db *db, void *arg, struct error *err)
 		" copied = $2::bigint, rate = greatest(0, $2::bigint - copied)"
 		"  / greatest(0.001, extract(epoch from clock_timestamp()"
 		"   - coalesce(progress_at, copy_started_at, clock_timestamp()))),"
-		" copy_started_at = coalesce(copy_started_at, clock_timestamp()),"
 		" progress_at = clock_timestamp() where operation_id = $1::uuid"
 		" and $3::bigint > 0";
 	static const char said[] =
