@@ -26,6 +26,7 @@ EXTRA_DIST += \
 	tests/harness/demo.py \
 	tests/harness/faulty_disk.py \
 	tests/harness/hosts.py \
+	tests/harness/hypervisor.py \
 	tests/harness/life.py \
 	tests/harness/network.py \
 	tests/harness/nova.py \
@@ -51,6 +52,7 @@ EXTRA_DIST += \
 	tests/scenarios/test_attach_nfs.py \
 	tests/scenarios/test_cli.py \
 	tests/scenarios/test_compute.py \
+	tests/scenarios/test_compute_rpc.py \
 	tests/scenarios/test_config.py \
 	tests/scenarios/test_crash.py \
 	tests/scenarios/test_damage.py \
