@@ -3,6 +3,7 @@
 EXTRA_DIST += \
 	tests/compute/conftest.py \
 	tests/compute/test_faults.py \
+	tests/compute/test_migrate.py \
 	tests/compute/test_orders.py \
 	tests/compute/test_targets.py \
 	tests/guest/init.c \
