@@ -20,8 +20,13 @@ static int write_range(void *arg, const unsigned char *data, uint64_t offset,
 {
 	struct carry *carry = arg;
 
+	int rc;
+
 	carry->copied += length;
-	return side_write(carry->target, data, offset, length, err);
+	pthread_mutex_lock(carry->turn);
+	rc = side_write(carry->target, data, offset, length, err);
+	pthread_mutex_unlock(carry->turn);
+	return rc;
 }
 
 static int clear(void *arg, uint64_t offset, uint64_t length, struct error *err)
@@ -46,9 +51,11 @@ static bool is_zero(const struct slot *slot, size_t from, size_t to)
 	return chunk_is_zero(slot->data + from, to - from);
 }
 
-void carry_to_side(struct carry *carry, const struct side *target)
+void carry_to_side(
+	struct carry *carry, const struct side *target, pthread_mutex_t *turn)
 {
 	carry->target = target;
+	carry->turn = turn;
 	carry->to = (struct slot_target) {
 		.block = 1,
 		.is_hole = is_hole,
@@ -101,6 +108,6 @@ int carry_run(void *arg, struct error *err)
 		return -1;
 	carry->skipped += carry->to.skipped;
 	if (carry->digested)
-		digest_of(slot->data, slot->length, &carry->digest);
+		slot_digest(slot, &carry->digest);
 	return 0;
 }

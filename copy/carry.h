@@ -4,6 +4,8 @@
 #ifndef COPY_CARRY_H
 #define COPY_CARRY_H
 
+#include <pthread.h>
+
 #include "copy/side.h"
 #include "copy/slot.h"
 
@@ -18,11 +20,15 @@ struct carry {
 
 	/* For a target that is a path, see carry_to_side(). */
 	const struct side *target;
+	/* Held while writing: the kernel lets one thread at a time write to a file, and
+	 * others spin meanwhile. */
+	pthread_mutex_t *turn;
 	uint64_t copied, skipped; /* bytes */
 };
 
-/* Have it written to target by blocking calls, and counted. */
-void carry_to_side(struct carry *carry, const struct side *target);
+/* Have it written to target by blocking calls, and counted. turn is borrowed. */
+void carry_to_side(
+	struct carry *carry, const struct side *target, pthread_mutex_t *turn);
 
 /* Which thread does not matter when the target is a path. arg: the struct carry. */
 int carry_run(void *arg, struct error *err);

@@ -8,7 +8,7 @@
 #include "copy/digest.h"
 
 #define MAGIC "drover-copy checkpoint "
-#define VERSION "1"
+#define VERSION "2" /* 1 had other digests */
 #define BEGIN_ANEW "remove the checkpoint file to begin anew"
 
 static const char *const kinds[] = {

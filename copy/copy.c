@@ -47,6 +47,7 @@ struct copy {
 	unsigned char *buffers; /* of the slots */
 	struct lane_job jobs[SLOTS]; /* of the slots */
 	bool carried; /* chunks are read and written by threads, one by one */
+	pthread_mutex_t turn; /* to write, then */
 	bool streamed; /* chunks are read in this thread */
 	bool laned; /* the server takes enough connections for lanes */
 	bool read_by_lanes; /* they are fast at that, too */
@@ -394,7 +395,7 @@ static int copy_slot(struct copy *copy, struct slot *slot, struct error *err)
 		return -1;
 	if (copy->verified) {
 		if (!carry)
-			digest_of(slot->data, slot->length, &digest);
+			slot_digest(slot, &digest);
 		window_add(copy->current, slot->offset, slot->length,
 			carry ? &carry->digest : &digest);
 	}
@@ -422,8 +423,7 @@ static int stream_slot(struct copy *copy, struct slot *slot, uint64_t offset,
 
 	if (copy_all_zeroes(copy, offset, err) < 0 ||
 		fault_point("copy.chunk", err) < 0 ||
-		slot_begin(slot, copy->source, offset, length, copy->verified, err) <
-			0 ||
+		slot_begin(slot, copy->source, offset, length, err) < 0 ||
 		carry_run(&carry, err) < 0)
 		return -1;
 	if (carry.zero)
@@ -464,8 +464,8 @@ static int carry_slot(struct copy *copy, struct slot *slot, uint64_t offset,
 		.source = source->side,
 		.digested = copy->verified,
 	};
-	carry_to_side(carry, copy->target->side);
-	if (slot_begin(slot, source, offset, length, copy->verified, err) < 0)
+	carry_to_side(carry, copy->target->side, &copy->turn);
+	if (slot_begin(slot, source, offset, length, err) < 0)
 		return -1;
 	return source->ops->call(source, carry_run, carry, &slot->pending, err);
 }
@@ -498,10 +498,8 @@ static int begin_to_read(struct copy *copy, struct slot *slot, uint64_t offset,
 	if (copy->carried)
 		return carry_slot(copy, slot, offset, length, err);
 	if (copy->lanes && copy->read_by_lanes)
-		return slot_begin(
-			slot, copy->source, offset, length, copy->verified, err);
-	return slot_read(slot, copy->source, offset, length, copy->verified, wait_a_bit,
-		copy, err);
+		return slot_begin(slot, copy->source, offset, length, err);
+	return slot_read(slot, copy->source, offset, length, wait_a_bit, copy, err);
 }
 
 /* Begin to read the next chunk that may hold data, if there is one. */
@@ -700,7 +698,7 @@ int copy_run(const struct endpoint *source, const struct endpoint *target,
 	const struct copy_options *options, struct copy_result *result,
 	struct error *err)
 {
-	struct copy state = { .wake = -1 };
+	struct copy state = { .wake = -1, .turn = PTHREAD_MUTEX_INITIALIZER };
 	AUTO(copy_clear) struct copy *copy = &state;
 
 	if (prepare_options(copy, options, err) < 0 ||

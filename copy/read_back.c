@@ -10,6 +10,7 @@
 #include "copy/end.h"
 #include "copy/scan.h"
 #include "copy/side.h"
+#include "copy/slot.h"
 
 static const struct copy_digest zeroes;
 
@@ -34,15 +35,13 @@ static int check_range(const struct end *end, uint64_t from, uint64_t to, size_t
 		to, count, end->name);
 }
 
-static int on_chunk(void *arg, uint64_t offset, const unsigned char *data,
-	size_t length, const struct copy_digest *digest, struct error *err)
+static int on_chunk(void *arg, struct slot *slot, const struct copy_digest *digest,
+	struct error *err)
 {
 	const struct answer *answer = arg;
 
-	(void)data;
-	(void)length;
 	(void)err;
-	answer->digests[(offset - answer->from) / CHUNK_SIZE] = *digest;
+	answer->digests[(slot->offset - answer->from) / CHUNK_SIZE] = *digest;
 	return 0;
 }
 

@@ -37,11 +37,7 @@ static int pause_for_io(void *arg, struct error *err)
 
 static void digest_slot(struct scan *scan, const struct slot *slot)
 {
-	struct copy_digest *digest = &scan->digests[slot - scan->slots];
-
-	*digest = (struct copy_digest) { 0 };
-	if (!slot_is_zero(slot))
-		digest_of(slot->data, slot->length, digest);
+	slot_digest(slot, &scan->digests[slot - scan->slots]);
 }
 
 /* In a thread, so that the bytes are in its processor's cache when they are looked at. */
@@ -68,10 +64,9 @@ static int start_reading(struct scan *scan, struct slot *slot, uint64_t offset,
 	struct reading *reading = &scan->readings[slot - scan->slots];
 
 	if (!end->threads)
-		return slot_read(
-			slot, end, offset, length, true, pause_for_io, scan, err);
+		return slot_read(slot, end, offset, length, pause_for_io, scan, err);
 	*reading = (struct reading) { .scan = scan, .slot = slot };
-	if (slot_begin(slot, end, offset, length, true, err) < 0)
+	if (slot_begin(slot, end, offset, length, err) < 0)
 		return -1;
 	return end->ops->call(end, read_slot, reading, &slot->pending, err);
 }
@@ -141,8 +136,7 @@ int scan_run(struct scan *scan, struct end *end, uint64_t from, uint64_t to,
 			return -1;
 		if (!end->threads)
 			digest_slot(scan, slot);
-		if (on_chunk(arg, slot->offset, slot->data, slot->length,
-			    &scan->digests[scan->first], err) < 0)
+		if (on_chunk(arg, slot, &scan->digests[scan->first], err) < 0)
 			return -1;
 		scan->first = (scan->first + 1) % SLOTS;
 		scan->used--;

@@ -8,10 +8,12 @@
 
 #include "copy/end.h"
 
-/* The chunk at offset, or its part within the range: its bytes, and their digest, which is
- * all 0 when they are. What comes between two calls is a hole. -1 ends the scan. */
-typedef int scan_chunk(void *arg, uint64_t offset, const unsigned char *data,
-	size_t length, const struct copy_digest *digest, struct error *err);
+struct slot;
+
+/* A chunk, or its part within the range, and its digest, which is all 0 when it is. What
+ * comes between two calls is a hole. -1 ends the scan. */
+typedef int scan_chunk(void *arg, struct slot *slot, const struct copy_digest *digest,
+	struct error *err);
 
 struct scan;
 

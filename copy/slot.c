@@ -5,6 +5,8 @@
 
 #include "copy/side.h"
 
+_Static_assert(END_ALIGNMENT == DIGEST_BLOCK, "parts are of whole blocks");
+
 /* As extents have it; too many small ones become one. */
 static int find_parts(struct slot *slot, struct end *source, struct error *err)
 {
@@ -39,7 +41,7 @@ static int find_parts(struct slot *slot, struct end *source, struct error *err)
 	return 0;
 }
 
-static void clear_rest(struct slot *slot)
+void slot_fill(struct slot *slot)
 {
 	size_t at = 0;
 
@@ -68,28 +70,28 @@ static int read_part(struct slot *slot, struct end *source, const struct part *p
 }
 
 int slot_begin(struct slot *slot, struct end *source, uint64_t offset, size_t length,
-	bool whole, struct error *err)
+	struct error *err)
 {
 	slot->busy = true;
 	slot->offset = offset;
 	slot->length = length;
-	slot->whole = whole;
-	if (find_parts(slot, source, err) < 0)
-		return -1;
-	if (whole)
-		clear_rest(slot);
-	return 0;
+	return find_parts(slot, source, err);
 }
 
 int slot_read(struct slot *slot, struct end *source, uint64_t offset, size_t length,
-	bool whole, slot_wait *wait, void *arg, struct error *err)
+	slot_wait *wait, void *arg, struct error *err)
 {
-	if (slot_begin(slot, source, offset, length, whole, err) < 0)
+	if (slot_begin(slot, source, offset, length, err) < 0)
 		return -1;
 	for (unsigned i = 0; i < slot->part_count; i++)
 		if (read_part(slot, source, &slot->parts[i], wait, arg, err) < 0)
 			return -1;
 	return 0;
+}
+
+void slot_digest(const struct slot *slot, struct copy_digest *out)
+{
+	digest_parts(slot->data, slot->parts, slot->part_count, out);
 }
 
 bool slot_is_zero(const struct slot *slot)
@@ -186,7 +188,7 @@ int slot_write(struct slot *slot, size_t from, size_t to, struct slot_target *ta
 		if (zero && fate_of(slot, &run, target, &fate, err) < 0)
 			return -1;
 		if (fate == FATE_WRITE) {
-			if (unread && !slot->whole)
+			if (unread)
 				memset(slot->data + run.from, 0, run.to - run.from);
 			range.to = run.to;
 			continue;

@@ -12,12 +12,6 @@
 
 #define SLOT_PARTS 32
 
-/* A piece of a chunk, in bytes from its beginning; from is a multiple of END_ALIGNMENT,
- * to as well or the chunk's length. */
-struct part {
-	size_t from, to;
-};
-
 struct slot {
 	unsigned char *data; /* CHUNK_SIZE bytes, aligned */
 	unsigned pending; /* requests that borrow it */
@@ -25,22 +19,23 @@ struct slot {
 	uint64_t offset; /* of the chunk */
 	size_t length;
 	struct part parts[SLOT_PARTS]; /* that may hold data, in order */
-	unsigned part_count;
-	bool whole; /* the rest is zeroes; otherwise it is whatever was there before */
+	unsigned part_count; /* the rest is zeroes, and not filled in */
 };
 
 /* Wait for the end to make room: -1 gives up. */
 typedef int slot_wait(void *arg, struct error *err);
 
-/* Find out where the chunk at offset may have data; fill the rest with zeroes when it is
- * wanted whole. */
+/* Find out where the chunk at offset may have data. */
 int slot_begin(struct slot *slot, struct end *source, uint64_t offset, size_t length,
-	bool whole, struct error *err);
+	struct error *err);
 /* The same, and begin to read the chunk at offset; it has been read when pending is 0. */
 int slot_read(struct slot *slot, struct end *source, uint64_t offset, size_t length,
-	bool whole, slot_wait *wait, void *arg, struct error *err);
+	slot_wait *wait, void *arg, struct error *err);
 
 bool slot_is_zero(const struct slot *slot);
+void slot_digest(const struct slot *slot, struct copy_digest *out);
+/* All of the chunk is in memory then. */
+void slot_fill(struct slot *slot);
 
 /* Where a slot is written to. Offsets are those of the volume. */
 struct slot_target {

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 
 #include "copy/side.h"
+#include "copy/slot.h"
 
 #define EXPLAIN_SECONDS 10.0
 
@@ -93,7 +94,7 @@ static int compare_with_source(struct window *window, uint64_t offset, size_t le
 	const unsigned char *data, const struct copy_digest *expected,
 	unsigned char *buffer, struct error *err)
 {
-	struct copy_digest now = { 0 };
+	struct copy_digest now;
 	struct error error;
 
 	if (fetch(window, "source", window->check->source, buffer, offset, length,
@@ -103,8 +104,7 @@ static int compare_with_source(struct window *window, uint64_t offset, size_t le
 			offset);
 	if (sides_compare(buffer, data, offset, length, err) < 0)
 		return -1;
-	if (!chunk_is_zero(buffer, length))
-		digest_of(buffer, length, &now);
+	digest_chunk(buffer, length, &now);
 	return error_set(err, ERR_MISMATCH,
 		digest_equal(&now, expected)
 			? "target differed from source at or after offset %" PRIu64
@@ -145,23 +145,25 @@ static int expect_holes(struct window *window, uint64_t to, struct error *err)
 	return 0;
 }
 
-static int on_chunk(void *arg, uint64_t offset, const unsigned char *data,
-	size_t length, const struct copy_digest *digest, struct error *err)
+static int on_chunk(void *arg, struct slot *slot, const struct copy_digest *digest,
+	struct error *err)
 {
 	static const struct copy_digest zeroes;
 	struct window *window = arg;
 	const struct chunk *chunk = &window->chunks[window->next];
 	const struct copy_digest *expected = &zeroes;
 
-	if (expect_holes(window, offset, err) < 0)
+	if (expect_holes(window, slot->offset, err) < 0)
 		return -1;
-	if (window->next < window->used && chunk->offset == offset) {
+	if (window->next < window->used && chunk->offset == slot->offset) {
 		expected = &chunk->digest;
 		window->next++;
 	}
 	if (digest_equal(digest, expected))
 		return 0;
-	return window_explain(window, offset, length, data, expected, err);
+	slot_fill(slot);
+	return window_explain(
+		window, slot->offset, slot->length, slot->data, expected, err);
 }
 
 static int open_target(struct window *window, struct end **out, struct error *err)

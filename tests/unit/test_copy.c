@@ -525,6 +525,42 @@ static void digests_survive_text(void **state)
 	assert_string_equal(text, "99aa06d3014798d86001c324468d497f");
 }
 
+/* Blocks that are not zeroes, then a bit for each of them. */
+static void zeroes_within_a_chunk_are_not_digested(void **state)
+{
+	static unsigned char data[MIB], bytes[2 * DIGEST_BLOCK + 32];
+	const struct part parts[] = { { 0, 2 * DIGEST_BLOCK },
+		{ 9 * DIGEST_BLOCK, 11 * DIGEST_BLOCK },
+		{ MIB - DIGEST_BLOCK, MIB - 5 } };
+	struct copy_digest digest, expected, none = { 0 };
+
+	digest_chunk(data, sizeof(data), &digest);
+	assert_true(digest_equal(&digest, &none));
+	memset(data + DIGEST_BLOCK, 1, DIGEST_BLOCK);
+	data[9 * DIGEST_BLOCK + 7] = 2;
+	memcpy(bytes, data + DIGEST_BLOCK, DIGEST_BLOCK);
+	memcpy(bytes + DIGEST_BLOCK, data + 9 * DIGEST_BLOCK, DIGEST_BLOCK);
+	bytes[2 * DIGEST_BLOCK] = 1U << 1;
+	bytes[2 * DIGEST_BLOCK + 1] = 1U << 1;
+	digest_of(bytes, sizeof(bytes), &expected);
+	digest_chunk(data, sizeof(data), &digest);
+	assert_true(digest_equal(&digest, &expected));
+	digest_parts(data, parts, ARRAY_SIZE(parts), &digest);
+	assert_true(digest_equal(&digest, &expected));
+	/* The same bytes in another block. */
+	memcpy(data + 10 * DIGEST_BLOCK, data + 9 * DIGEST_BLOCK, DIGEST_BLOCK);
+	memset(data + 9 * DIGEST_BLOCK, 0, DIGEST_BLOCK);
+	digest_chunk(data, sizeof(data), &digest);
+	assert_false(digest_equal(&digest, &expected));
+	/* A chunk that does not end with a block; what is no part is not looked at. */
+	data[MIB - 6] = 3;
+	digest_chunk(data, MIB - 5, &expected);
+	memset(data + 20 * DIGEST_BLOCK, 4, DIGEST_BLOCK);
+	digest_parts(data, parts, ARRAY_SIZE(parts), &digest);
+	assert_true(digest_equal(&digest, &expected));
+	memset(data, 0, sizeof(data));
+}
+
 static void lists_of_digests_survive_text(void **state)
 {
 	struct copy_digest digests[40] = { 0 }, back[40];
@@ -570,7 +606,7 @@ static void what_is_no_list_of_digests_is_refused(void **state)
 static void reading_back_tells_of_every_chunk(void **state)
 {
 	struct fixture *f = *state;
-	struct copy_digest digests[21], expected, none = { 0 };
+	struct copy_digest digests[21], expected;
 	AUTO(free) unsigned char *data = malloc(MIB);
 
 	make_pattern(f, &patterns[4]);
@@ -580,9 +616,7 @@ static void reading_back_tells_of_every_chunk(void **state)
 	AUTO(fd) int fd = open(f->source.path, O_RDONLY | O_CLOEXEC);
 	for (uint64_t i = 1; i < 20; i++) {
 		assert_int_equal(pread(fd, data, MIB, (off_t)(i * MIB)), MIB);
-		expected = none;
-		if (!chunk_is_zero(data, MIB))
-			digest_of(data, MIB, &expected);
+		digest_chunk(data, MIB, &expected);
 		assert_memory_equal(&digests[i - 1], &expected, sizeof(expected));
 	}
 	assert_int_equal(digests[19].bytes[0], 0xff);
@@ -610,7 +644,7 @@ static void reading_back_ends_with_the_range(void **state)
 	assert_int_equal(
 		copy_read_back(&f->source, 0, 2 * MIB + 4321, digests, 3, &f->err), 0);
 	assert_int_equal(pread(fd, data, 4321, 2 * MIB), 4321);
-	digest_of(data, 4321, &expected);
+	digest_chunk(data, 4321, &expected);
 	assert_memory_equal(&digests[2], &expected, sizeof(expected));
 }
 
@@ -651,6 +685,7 @@ int main(void)
 		TEST(a_clone_of_many_extents_is_walked_to_the_end),
 		TEST(a_full_copy_is_verified_by_reading),
 		cmocka_unit_test(digests_survive_text),
+		cmocka_unit_test(zeroes_within_a_chunk_are_not_digested),
 		cmocka_unit_test(lists_of_digests_survive_text),
 		cmocka_unit_test(what_is_no_list_of_digests_is_refused),
 		TEST(reading_back_tells_of_every_chunk),
