@@ -111,6 +111,7 @@ static int check_manager(
 		volume_label(volume), address.backend);
 }
 
+/* 1: it is new; 0: it was there. */
 static int find_or_want(struct cli *cli, const struct volume *volume, const char *peer,
 	char id[UUID_TEXT_SIZE], struct error *err)
 {
@@ -132,7 +133,9 @@ static int find_or_want(struct cli *cli, const struct volume *volume, const char
 		return found < 0 ? -1 : 0;
 	if (check_manager(cli, volume, err) < 0)
 		return -1;
-	return store_export_connect(cli->db, volume->id, peer, &read_only, id, err);
+	return store_export_connect(cli->db, volume->id, peer, &read_only, id, err) < 0
+		? -1
+		: 1;
 }
 
 int verb_connect(struct cli *cli, struct error *err)
@@ -143,18 +146,20 @@ int verb_connect(struct cli *cli, struct error *err)
 	struct volume volume;
 	struct export export;
 	struct error ignored;
+	int ours;
 
 	gethostname(peer, sizeof(peer) - 1);
 	if (cli_volume(cli, cli->words[0], &volume, err) < 0 ||
 		db_listen(cli->db, DONE_CHANNEL, err) < 0)
 		return -1;
 	cli_catch_interrupt();
-	if (find_or_want(cli, &volume, peer, id, err) < 0)
+	ours = find_or_want(cli, &volume, peer, id, err);
+	if (ours < 0)
 		return -1;
 	if (wait_open(cli, id, &export, err) < 0) {
 		/* Nobody will use it: it must not be opened later. */
-		if (err->code == ERR_TIMEOUT || err->code == ERR_CANCELLED)
-			store_export_disconnect(cli->db, volume.id, &ignored);
+		if (ours && (err->code == ERR_TIMEOUT || err->code == ERR_CANCELLED))
+			store_export_give_up(cli->db, &export, &ignored);
 		return error_context(err, "connect '%s'", volume_label(&volume));
 	}
 	if (cli_has(cli, OPT_JSON)) {

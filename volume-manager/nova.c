@@ -212,6 +212,16 @@ static struct curl_slist *add(
 	return longer ? longer : list;
 }
 
+/* Whoever may send us messages shall not add headers to what we ask with our token. */
+static bool is_header_value(const char *text)
+{
+	const char *p = text;
+
+	while (*p > ' ' && *p <= '~')
+		p++;
+	return p > text && *p == '\0';
+}
+
 static struct curl_slist *headers_of(
 	const struct nova *nova, const struct question *question, bool *ok)
 {
@@ -224,7 +234,8 @@ static struct curl_slist *headers_of(
 	if (!question->with_token)
 		return list;
 	list = add(list, "X-OpenStack-Nova-API-Version: %s", "2.1", ok);
-	list = add(list, "X-OpenStack-Request-ID: %s", nova->request_id, ok);
+	if (is_header_value(nova->request_id))
+		list = add(list, "X-OpenStack-Request-ID: %s", nova->request_id, ok);
 	return add(list, "X-Auth-Token: %s", nova->token, ok);
 }
 

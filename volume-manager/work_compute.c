@@ -107,10 +107,10 @@ int compute_may_ask(
 	if (fault_point("compute.asking", err) < 0)
 		return -1;
 	if (work_sure(work, store_swap_ask(work->db, &job->m, err), err) < 0) {
-		if (err->code != ERR_CANCELLED)
+		if (err->code != ERR_CANCELLED && err->code != ERR_INVALID_VOLUME)
 			return -1;
 		*why = *err;
-		swap->cancel = true;
+		swap->cancel = why->code == ERR_CANCELLED;
 		return 0;
 	}
 	swap->asks++;

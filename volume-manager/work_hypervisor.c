@@ -199,8 +199,14 @@ static int failed(struct job *job, const struct swap *swap,
 	return take_back(job, swap, true, &why, err);
 }
 
-static int moved(struct job *job, const struct swap_status *status, struct error *err)
+static int moved(struct job *job, const struct swap *swap,
+	const struct swap_status *status, struct error *err)
 {
+	if (swap->source_others > 0)
+		return compute_hold(job,
+			"the guest runs on the temporary volume, and the volume was "
+			"attached to somebody else meanwhile: they differ",
+			err);
 	if (status->source && !status->target)
 		return compute_hold(job,
 			"the hypervisor says that the guest has moved, but it has its "
@@ -252,7 +258,7 @@ static int by_status(struct job *job, struct swap *swap,
 		return -1;
 	switch (status->state) {
 	case SWAP_MOVED:
-		return moved(job, status, err);
+		return moved(job, swap, status, err);
 	case SWAP_FAILED:
 	case SWAP_CANCELLED:
 		return failed(job, swap, status, err);
@@ -269,6 +275,13 @@ static int by_status(struct job *job, struct swap *swap,
 	}
 }
 
+static bool may_have_moved(const struct swap *swap)
+{
+	return strcmp(swap->said, swap_state_name(SWAP_READY)) == 0 ||
+		strcmp(swap->said, swap_state_name(SWAP_PIVOTING)) == 0 ||
+		strcmp(swap->said, swap_state_name(SWAP_MOVED)) == 0;
+}
+
 /* Nothing follows from that, but a word that it has given before. */
 static int silent(struct job *job, const struct swap *swap, const struct error *why,
 	struct error *err)
@@ -276,7 +289,9 @@ static int silent(struct job *job, const struct swap *swap, const struct error *
 	const struct settings *settings = job->work->settings;
 	char text[ERROR_TEXT_SIZE];
 
-	if (swap->completed && !swap->failed &&
+	/* Anybody who may send messages may have said that: it must fit to what it said
+	 * when it was asked. */
+	if (swap->completed && !swap->failed && may_have_moved(swap) &&
 		swap->completed_s > settings->compute_grace)
 		return switch_over(
 			job, "the hypervisor has said that the guest has moved", err);

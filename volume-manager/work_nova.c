@@ -11,7 +11,7 @@
 #include "volume-manager/nova.h"
 
 /* An answer that did not come: so long it may still do what it was asked. */
-#define SETTLE_SECONDS 5.0
+#define SETTLE_SECONDS 30.0
 
 static void close_nova(struct job *job)
 {
@@ -187,6 +187,8 @@ static int ask(struct job *job, struct swap *swap, struct error *err)
 		return work_stop_error(err);
 	log_warning("Compute's answer did not come id=%s volume=%s asked=%lld: %s",
 		job->m.op.id, job->m.op.volume_id, (long long)swap->asks, why.text);
+	if (work_sure(work, store_swap_unanswered(work->db, &job->m, err), err) < 0)
+		return -1;
 	return compute_later_because(job, 1.0, &why, err);
 }
 
@@ -254,7 +256,9 @@ static int wait_on(struct job *job, const struct swap *swap, const struct view *
 	const struct settings *settings = job->work->settings;
 	char text[ERROR_TEXT_SIZE];
 
-	if (swap->accepted_s < settings->compute_timeout ||
+	/* As long as Compute counts T as the guest's, it copies: that may take days. */
+	if ((view->known && view->server && view->target) ||
+		swap->accepted_s < settings->compute_timeout ||
 		swap->quiet_s < settings->compute_timeout)
 		return compute_later(job, settings->compute_poll, err);
 	snprintf(text, sizeof(text),
@@ -270,6 +274,14 @@ static int watch(struct job *job, const struct swap *swap, struct error *err)
 	struct view view;
 
 	look(job, swap, &view);
+	if (swap->attached && !swap->source_attached && swap->source_others > 0)
+		return compute_hold(job,
+			"the guest runs on the temporary volume, and the volume was "
+			"attached to somebody else meanwhile: they differ",
+			err);
+	/* Of two orders one may have failed. */
+	if (swap->attached && !swap->source_attached && is_quiet(job, swap))
+		return switch_over(job, err);
 	if (swap->failed) {
 		/* Compute may be away just now. */
 		if (!view.known &&
@@ -278,8 +290,6 @@ static int watch(struct job *job, const struct swap *swap, struct error *err)
 		return failed(job, swap, &view,
 			"Compute says that it could not move the guest", err);
 	}
-	if (swap->attached && !swap->source_attached && is_quiet(job, swap))
-		return switch_over(job, err);
 	if (!view.known || !is_quiet(job, swap))
 		return wait_on(job, swap, &view, err);
 	if (!view.server && swap->live == 0)

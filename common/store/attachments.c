@@ -85,19 +85,20 @@ int store_attachment_require(struct db *db, const char *id, const char *volume_i
 	return 0;
 }
 
-/* A guest copies by itself: its target, and its source by hosts that had it. */
+/* A guest copies by itself: its target, and its source, which it still has. */
 static int is_guests_copy(
 	struct db *db, const struct volume *volume, const char *host, struct error *err)
 {
 	static const char sql[] =
 		"select 1 from drover.operation o"
 		" join drover.migration m on m.operation_id = o.id"
+		" join drover.swap w on w.operation_id = o.id"
 		" where (o.volume_id = $1 or m.temporary_id = $1)"
 		" and m.route = 'compute' and o.finished_at is null"
-		" and (m.temporary_id = $1 or exists (select 1"
-		"  from public.volume_attachment a where a.volume_id = $1"
-		"  and a.attached_host = $2"
-		"  and a.created_at at time zone 'UTC' <= o.created_at)) limit 1";
+		" and o.phase <> 'settling' and (m.temporary_id = $1 or exists"
+		"  (select 1 from public.volume_attachment a"
+		"  where a.id = w.attachment_id and a.volume_id = $1"
+		"  and a.attached_host = $2 and not a.deleted)) limit 1";
 	AUTO(PQclear) PGresult *rows = NULL;
 
 	return db_query(db, sql, &rows, err, volume->id, host);
@@ -303,6 +304,25 @@ int store_attachment_told(
 	if (!text)
 		return error_no_memory(err);
 	return db_run(db, sql, err, id, text) < 0 ? -1 : 0;
+}
+
+int store_attachment_unmark_locked(struct db *db, const char *id, struct error *err)
+{
+	static const char sql[] =
+		"update public.volume_attachment set attach_status = 'reserved',"
+		" connector = null, attach_mode = case when connection_info is null"
+		"  then null else attach_mode end, attached_host = null,"
+		" mountpoint = null, attach_time = null, updated_at = localtimestamp"
+		" where id = $1 and not deleted and attach_status = 'attaching'"
+		" and coalesce(connection_info, '') in ('', 'null', '{}')"
+		" returning volume_id";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, id);
+
+	if (count <= 0)
+		return count;
+	return store_attachment_statuses_locked(
+		db, row_text(rows, 0, "volume_id"), true, err);
 }
 
 static int put_back_body(struct db *db, void *arg, struct error *err)

@@ -89,6 +89,8 @@ int store_attachment_attaching_locked(struct db *db, const char *id,
 /* What the API tier does with the answer: kept as connection_info. */
 int store_attachment_told(
 	struct db *db, const char *id, struct json_object *info, struct error *err);
+/* It was not opened after all: reserved again, unless the API tier had an answer before. */
+int store_attachment_unmark_locked(struct db *db, const char *id, struct error *err);
 /* Was it made by the request that is refused now, and its volume reserved? Undone. Returns
  * how many. */
 int store_attachment_put_back(struct db *db, const char *id, struct error *err);

@@ -144,14 +144,37 @@ int store_compute_admit_locked(struct db *db, const struct volume *volume,
 		: 0;
 }
 
-static int other_route(struct db *db, struct migration *m, struct error *err)
+/* A volume that is copied by us must not be written to by somebody who was told how. */
+static int check_not_connected(
+	struct db *db, const struct volume *volume, struct error *err)
+{
+	static const char sql[] =
+		"select peer from drover.export where volume_id = $1"
+		" and kind = 'attachment' and closed_at is null"
+		" union all select peer from drover.connection where volume_id = $1"
+		" and closed_at is null limit 1";
+	AUTO(PQclear) PGresult *rows = NULL;
+	char text[320];
+	int count = db_query(db, sql, &rows, err, volume->id);
+
+	if (count <= 0)
+		return count;
+	snprintf(text, sizeof(text), "it is still connected to '%s'",
+		row_text_or(rows, 0, "peer", ""));
+	return refuse(volume, err, text);
+}
+
+static int other_route(struct db *db, struct migration *m, const struct volume *volume,
+	struct error *err)
 {
 	static const char route[] = "update drover.migration set route = null"
 				    " where operation_id = $1::uuid";
 	static const char swap[] =
 		"delete from drover.swap where operation_id = $1::uuid";
 
-	if (db_run(db, route, err, m->op.id) < 0 || db_run(db, swap, err, m->op.id) < 0)
+	if (check_not_connected(db, volume, err) < 0 ||
+		db_run(db, route, err, m->op.id) < 0 ||
+		db_run(db, swap, err, m->op.id) < 0)
 		return -1;
 	return 0;
 }
@@ -180,7 +203,7 @@ int store_compute_prepare_locked(struct db *db, struct migration *m,
 	int same;
 
 	if (volume->attachments == 0 && strcmp(volume->status, "available") == 0)
-		return other_route(db, m, err);
+		return other_route(db, m, volume, err);
 	if (store_compute_check(db, volume, &guest, err) < 0)
 		return -1;
 	same = db_query(
@@ -223,15 +246,18 @@ static void swap_from_row(const PGresult *rows, int row, struct swap *out)
 	out->attached = row_bool(rows, row, "attached");
 	out->live = row_int(rows, row, "live");
 	out->source_attached = row_bool(rows, row, "source_attached");
+	out->source_others = row_int(rows, row, "source_others");
+	out->unlisted = row_bool(rows, row, "unlisted");
 	out->peer = row_bool(rows, row, "peer");
 	/* The end of T's attachments does not put its status back, as long as it has a
 	 * migration_status: it tells how far they came. Without any it is reserved by the
 	 * older way. */
 	out->was_attached = out->attached || strcmp(out->target_status, "in-use") == 0;
 	out->touched = row_bool(rows, row, "touched") || out->was_attached;
-	snprintf(out->looks, sizeof(out->looks), "%s %d%d%d %lld%s%s",
+	snprintf(out->looks, sizeof(out->looks), "%s %d%d%d%d %lld %lld%s%s",
 		out->target_status, out->connected, out->attached, out->source_attached,
-		(long long)out->live, out->said[0] ? " " : "", out->said);
+		out->failed, (long long)out->live, (long long)out->source_others,
+		out->said[0] ? " " : "", out->said);
 	if (strcmp(out->looks, row_text_or(rows, row, "seen", "")) != 0)
 		out->quiet_s = 0;
 }
@@ -275,7 +301,11 @@ int store_swap_read(
 		"   'creating', 'error') and not exists (select 1 from a)) as live,"
 		" exists (select 1 from public.volume_attachment s"
 		"  where s.id = w.attachment_id and s.volume_id = o.volume_id"
-		"  and not s.deleted) as source_attached"
+		"  and not s.deleted) as source_attached,"
+		" (select count(*) from public.volume_attachment s"
+		"  where s.volume_id = o.volume_id and s.id <> w.attachment_id"
+		"  and not s.deleted) as source_others,"
+		" not exists (select 1 from a) as unlisted"
 		" from drover.swap w join drover.operation o on o.id = w.operation_id"
 		" join drover.migration m on m.operation_id = o.id"
 		" where w.operation_id = $1::uuid";
@@ -326,7 +356,8 @@ static int begin_body(struct db *db, void *arg, struct error *err)
 		"update public.volumes set status = 'available',"
 		" launched_at = localtimestamp, updated_at = localtimestamp"
 		" where id = $1 and not deleted";
-	/* How S may be written to holds for its successor, before anybody connects. */
+	/* How S may be written to holds for its successor, before anybody connects. The API
+	 * tier says 'ro' in an attachment whenever S has a "readonly", even "False". */
 	static const char access[] =
 		"insert into public.volume_admin_metadata (created_at, deleted,"
 		" volume_id, key, value) select localtimestamp, false, $2::varchar, x.key,"
@@ -337,7 +368,8 @@ static int begin_body(struct db *db, void *arg, struct error *err)
 		"  where w.operation_id = $3::uuid and w.attach_mode = 'ro'"
 		"  and not exists (select 1 from public.volume_admin_metadata s"
 		"   where s.volume_id = $1 and not s.deleted"
-		"   and s.key = 'attached_mode')) x"
+		"   and (s.key = 'attached_mode'"
+		"    or s.key = 'readonly' and s.value <> 'True'))) x"
 		" where not exists (select 1 from public.volume_admin_metadata t"
 		"  where t.volume_id = $2 and t.key = x.key and not t.deleted)";
 	struct migration *m = arg;
@@ -363,6 +395,21 @@ int store_swap_begin(struct db *db, struct migration *m, struct error *err)
 	return db_transact(db, begin_body, m, err);
 }
 
+/* The API tier lets others attach a volume meanwhile: the guest's copy would miss what they
+ * write. */
+static int check_still_alone(
+	struct db *db, const struct migration *m, struct error *err)
+{
+	struct swap swap;
+	int found = store_swap_read(db, m, &swap, err);
+
+	if (found > 0 && swap.source_others > 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' was attached to somebody else meanwhile",
+			m->op.volume_id);
+	return found < 0 ? -1 : 0;
+}
+
 static int ask_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
@@ -376,7 +423,8 @@ static int ask_body(struct db *db, void *arg, struct error *err)
 
 	if (store_part_source(db, m, &volume, err) < 0 ||
 		store_operation_lock(db, &m->op, err) < 0 ||
-		store_part_unchanged(m, &volume, PHASE_SWAPPING, err) < 0)
+		store_part_unchanged(m, &volume, PHASE_SWAPPING, err) < 0 ||
+		check_still_alone(db, m, err) < 0)
 		return -1;
 	return db_run(db, sql, err, m->op.id) < 0 ||
 			db_run(db, begins, err, m->op.id) < 0
@@ -387,6 +435,17 @@ static int ask_body(struct db *db, void *arg, struct error *err)
 int store_swap_ask(struct db *db, struct migration *m, struct error *err)
 {
 	return db_transact(db, ask_body, m, err);
+}
+
+int store_swap_unanswered(struct db *db, const struct migration *m, struct error *err)
+{
+	static const char sql[] =
+		"update drover.swap w set asked_at = clock_timestamp()"
+		" from drover.operation o where o.id = $1::uuid"
+		" and o.epoch = $2::bigint and w.operation_id = o.id"
+		" and w.accepted_at is null";
+
+	return db_run(db, sql, err, m->op.id, NUM(m->op.epoch)) < 0 ? -1 : 0;
 }
 
 int store_swap_accepted(struct db *db, const struct migration *m, struct error *err)

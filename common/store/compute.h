@@ -60,6 +60,8 @@ struct swap {
 	bool attached; /* to the guest, now */
 	int64_t live; /* attachments now, and connections without one */
 	bool source_attached; /* S still has the attachment that it had */
+	int64_t source_others; /* attachments of S now, besides that one */
+	bool unlisted; /* T never had an attachment: it is used by the older way, if so */
 	bool peer; /* T belongs to a Python cinder-volume */
 	char looks[160]; /* all of this, to be compared */
 	double quiet_s; /* since looks changed */
@@ -83,6 +85,8 @@ int store_swap_begin(struct db *db, struct migration *m, struct error *err);
 /* Compute is about to be asked. ERR_CANCELLED when that is not wanted any more, ERR_FENCED.
  * From here on only Compute can end it. */
 int store_swap_ask(struct db *db, struct migration *m, struct error *err);
+/* No answer came: what it may still do is waited for from now on. */
+int store_swap_unanswered(struct db *db, const struct migration *m, struct error *err);
 int store_swap_accepted(struct db *db, const struct migration *m, struct error *err);
 /* It is looked at again in so many seconds, or at once when there is something new. */
 int store_swap_later(
@@ -93,8 +97,8 @@ int store_swap_hold(
 
 /* ---- the end ---- */
 
-/* The switch, by the worker: T is attached to the guest and S is not any more, in the same
- * transaction. ERR_INVALID_VOLUME when that is not so. */
+/* The switch, by the worker: T is attached to the guest and S is not any more, nor to
+ * anybody else, in the same transaction. ERR_INVALID_VOLUME when that is not so. */
 int store_swap_switch(struct db *db, struct migration *m, bool keep_result,
 	double source_keep, struct error *err);
 /* Back: S is released, T becomes garbage. Garbage that is left alone when somebody was ever
@@ -139,7 +143,8 @@ struct completion {
  * hypervisor. */
 int store_swap_complete(
 	struct db *db, const struct completion *completion, struct error *err);
-/* An operator has looked: ends a migration that is held. ERR_INVALID_VOLUME. */
+/* An operator has looked: ends a migration that is held, or is Compute's while its manager
+ * is gone. Not moved: T must not be in use as far as is known. ERR_INVALID_VOLUME. */
 int store_swap_resolve(struct db *db, const char *volume_id, bool moved,
 	bool keep_result, double source_keep, struct error *err);
 

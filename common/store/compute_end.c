@@ -38,13 +38,26 @@ static int take_over(struct db *db, struct migration *m, struct volume *source,
 
 /* ---- the switch ---- */
 
+/* Their servers end, and their owners are told. */
+static int close_exports(struct db *db, const char *volume_id, struct error *err)
+{
+	static const char sql[] =
+		"update drover.export set state = 'closing' where volume_id = $1"
+		" and kind = 'attachment' and closed_at is null returning host";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, volume_id);
+
+	for (int i = 0; i < count; i++)
+		if (store_notify(db, WORK_CHANNEL, row_text_or(rows, i, "host", ""),
+			    err) < 0)
+			return -1;
+	return count < 0 ? -1 : 0;
+}
+
 /* The guest has left S: so has what it was connected by. */
 static int end_old(
 	struct db *db, const struct migration *m, const char *old, struct error *err)
 {
-	static const char exports[] =
-		"update drover.export set state = 'closing' where volume_id = $1"
-		" and kind = 'attachment' and closed_at is null returning host";
 	static const char connections[] =
 		"update drover.connection set closed_at = now() where volume_id = $1"
 		" and closed_at is null and exists (select 1 from drover.connection t"
@@ -56,16 +69,9 @@ static int end_old(
 		" where s.id = $3 and s.volume_id = $1 and not s.deleted"
 		" and exists (select 1 from public.volume_attachment t"
 		"  where t.volume_id = $2 and not t.deleted)";
-	AUTO(PQclear) PGresult *rows = NULL;
-	int count = db_query(db, exports, &rows, err, m->op.volume_id);
 
-	if (count < 0)
-		return -1;
-	for (int i = 0; i < count; i++)
-		if (store_notify(db, WORK_CHANNEL, row_text_or(rows, i, "host", ""),
-			    err) < 0)
-			return -1;
-	if (db_run(db, connections, err, m->op.volume_id, m->temporary_id) < 0 ||
+	if (close_exports(db, m->op.volume_id, err) < 0 ||
+		db_run(db, connections, err, m->op.volume_id, m->temporary_id) < 0 ||
 		db_run(db, attachment, err, m->op.volume_id, m->temporary_id, old) < 0)
 		return -1;
 	return 0;
@@ -149,7 +155,8 @@ static int switch_body(struct db *db, void *arg, struct error *err)
 		return done < 0 ? -1 : 0;
 	if (store_swap_read(db, m, &swap, err) < 0)
 		return -1;
-	if (!swap.rpc && (!swap.attached || swap.source_attached))
+	if (swap.source_others > 0 ||
+		(!swap.rpc && (!swap.attached || swap.source_attached)))
 		return error_set(err, ERR_INVALID_VOLUME,
 			"the attachments of volume '%s' have changed", m->op.volume_id);
 	return make_switch(db, what, &source, &temporary, &swap,
@@ -189,9 +196,14 @@ static int keep_temporary(struct db *db, const struct migration *m,
 	static const char quarantine[] =
 		"update drover.garbage set quarantined = true, reason = $3"
 		" where host = $1 and volume_id = $2 and removed_at is null";
+	static const char connections[] =
+		"update drover.connection set closed_at = now() where volume_id = $1"
+		" and closed_at is null";
 	struct address address;
 
 	if (address_parse(m->target, &address, err) < 0 ||
+		close_exports(db, temporary->id, err) < 0 ||
+		db_run(db, connections, err, temporary->id) < 0 ||
 		store_garbage_add_volume_locked(
 			db, temporary, address.backend, m->op.id, 0, reason, err) < 0 ||
 		db_run(db, quarantine, err, address.backend, temporary->name_id,
@@ -362,7 +374,12 @@ static int check_success(
 {
 	const char *volume = m->op.volume_id;
 
-	if (swap->failed)
+	if (swap->source_others > 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"volume '%s' is attached to somebody else, too: what he wrote is "
+			"not on the temporary volume '%s'",
+			volume, m->temporary_id);
+	if (swap->failed && !swap->attached)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"Compute has said before that the migration of volume '%s' "
 			"failed",
@@ -370,12 +387,15 @@ static int check_success(
 	if (!swap->asked)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"Compute was not asked yet to migrate volume '%s'", volume);
-	if (!swap->attached && swap->live == 0 && !swap->peer)
-		return error_set(err, ERR_INVALID_VOLUME,
-			"the migration of volume '%s' is not complete: nobody is "
-			"connected to the temporary volume '%s'",
-			volume, m->temporary_id);
-	return 0;
+	/* Who asked a hypervisor asks it again; before there were attachments in the API,
+	 * T's status and a connection told. */
+	if (swap->attached || swap->rpc ||
+		(swap->unlisted && swap->live > 0 && (swap->connected || swap->peer)))
+		return 0;
+	return error_set(err, ERR_INVALID_VOLUME,
+		"the migration of volume '%s' is not complete: the guest is not attached "
+		"to the temporary volume '%s'",
+		volume, m->temporary_id);
 }
 
 static int complete(struct db *db, const struct completion *completion,
@@ -451,6 +471,19 @@ struct resolving {
 	double source_keep;
 };
 
+/* Nobody else can hold one whose manager is gone. */
+static bool is_resolvable(struct db *db, const struct migration *m, struct error *err)
+{
+	static const char sql[] = "select 1 from drover.manager where host = $1"
+				  " and expires_at > now()";
+	AUTO(PQclear) PGresult *rows = NULL;
+
+	if (m->op.phase == PHASE_HELD)
+		return true;
+	return m->op.phase == PHASE_SWAPPING &&
+		db_query(db, sql, &rows, err, m->op.host) == 0;
+}
+
 static int resolve_body(struct db *db, void *arg, struct error *err)
 {
 	const struct resolving *what = arg;
@@ -458,20 +491,28 @@ static int resolve_body(struct db *db, void *arg, struct error *err)
 	struct migration m;
 	struct swap swap;
 	struct error why;
+	enum phase was;
 	int found = store_migration_last(db, what->volume_id, &m, err);
 
 	if (found < 0)
 		return -1;
-	if (!found || m.op.phase != PHASE_HELD)
+	if (!found || !is_resolvable(db, &m, err))
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' has no migration that is held", what->volume_id);
+	was = m.op.phase;
 	if (take_over(db, &m, &source, &temporary, err) < 0 ||
 		store_swap_read(db, &m, &swap, err) < 0)
 		return -1;
-	if (m.op.phase != PHASE_HELD)
+	if (m.op.phase != was)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"the migration of volume '%s' is not held any more: it is '%s'",
 			what->volume_id, phase_name(m.op.phase));
+	if (!what->moved && !swap.failed && (swap.rpc ? swap.others : swap.live) > 0)
+		return error_set(err, ERR_INVALID_VOLUME,
+			"the temporary volume '%s' of volume '%s' is attached, and "
+			"Compute has not said that it failed: end that first (cinder "
+			"attachment-list --volume-id %s)",
+			m.temporary_id, what->volume_id, m.temporary_id);
 	error_set(&why, ERR_COMPUTE,
 		"an operator says that the guest has stayed where it was");
 	struct ending ending = { .m = &m,

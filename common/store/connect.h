@@ -25,6 +25,10 @@ int store_export_connect(struct db *db, const char *volume_id, const char *peer,
  * there is neither. */
 int store_export_disconnect(struct db *db, const char *volume_id, struct error *err);
 
+/* Who connected has lost interest before it was open: only this one is closed. */
+struct export;
+int store_export_give_up(struct db *db, const struct export *export, struct error *err);
+
 /* Who asks, by message. */
 struct connect_request {
 	const char *volume_id, *request_id;

@@ -115,6 +115,17 @@ int store_export_close(struct db *db, const struct disconnect_request *request,
 	return transact_closing(db, close_body, &what, list, err);
 }
 
+int store_export_give_up(struct db *db, const struct export *export, struct error *err)
+{
+	struct disconnect_request request = {
+		.volume_id = export->volume_id,
+		.attachment_id = export->attachment_id,
+	};
+	struct closing what = { .request = &request };
+
+	return transact_closing(db, close_body, &what, NULL, err) < 0 ? -1 : 0;
+}
+
 struct detach {
 	struct closing closing;
 	struct disconnect_request request;

@@ -150,12 +150,26 @@ struct opened {
 	const struct export *export, *read;
 };
 
-static int lock_volume(struct db *db, const char *id, struct error *err)
+/* Lock the volume that the export is of, gone or not: the lock order is S, then ours. The
+ * switch of a migration makes T's exports S's. 1 and both as they are now; 0: there is no
+ * such export. */
+static int lock_volume(struct db *db, const char *id, struct export *out,
+	struct volume *volume, struct error *err)
 {
-	struct volume volume;
+	char volume_id[UUID_TEXT_SIZE];
+	int found = store_export_get(db, id, out, err);
 
-	/* Gone or not: the lock order is S, then ours. */
-	return store_volume_get_locked(db, id, &volume, err) < 0 ? -1 : 0;
+	if (found <= 0)
+		return found;
+	text_copy(volume_id, sizeof(volume_id), out->volume_id);
+	memset(volume, 0, sizeof(*volume));
+	if (store_volume_get_locked(db, volume_id, volume, err) < 0)
+		return -1;
+	found = store_export_get(db, id, out, err);
+	if (found > 0 && strcmp(out->volume_id, volume_id) != 0)
+		return error_set(err, ERR_DB_RETRY,
+			"export '%s' has become another volume's", id);
+	return found;
 }
 
 /* The API tier asked for it, and completes it when it knows the answer. */
@@ -215,10 +229,13 @@ static int opened_body(struct db *db, void *arg, struct error *err)
 	const struct opened *what = arg;
 	const struct export *export = what->export;
 	bool is_new = strcmp(what->read->state, "wanted") == 0;
+	struct volume volume;
+	struct export now;
 	int count;
 
-	if (lock_volume(db, export->volume_id, err) < 0)
-		return -1;
+	count = lock_volume(db, export->id, &now, &volume, err);
+	if (count <= 0)
+		return count;
 	count = is_new ? is_abandoned(db, export, err) : 0;
 	if (count != 0)
 		return count < 0 ? -1 : 0;
@@ -228,8 +245,8 @@ static int opened_body(struct db *db, void *arg, struct error *err)
 		NUM(what->read->pid_start));
 	if (count <= 0)
 		return count;
-	if (mark_attached(db, export, is_new, err) < 0 ||
-		store_notify(db, DONE_CHANNEL, export->volume_id, err) < 0 ||
+	if (mark_attached(db, &now, is_new, err) < 0 ||
+		store_notify(db, DONE_CHANNEL, now.volume_id, err) < 0 ||
 		store_notify(db, WORK_CHANNEL, export->host, err) < 0)
 		return -1;
 	return 1;
@@ -289,23 +306,20 @@ static int closed_body(struct db *db, void *arg, struct error *err)
 		"update drover.export set state = 'closed', closed_at = now(),"
 		" error = $2 where id = $1::uuid and closed_at is null";
 	const struct closed *what = arg;
-	struct volume volume = { .id = "" };
+	struct volume volume;
 	struct export export;
-	int count = store_export_get(db, what->id, &export, err);
+	int count = lock_volume(db, what->id, &export, &volume, err);
 
 	if (count <= 0)
 		return count;
-	/* Gone or not: the lock order is S, then ours. */
-	if (store_volume_get_locked(db, export.volume_id, &volume, err) < 0)
-		return -1;
 	count = db_run(db, sql, err, what->id, what->error);
-	/* Read again: it may have been changed while the lock was waited for. */
-	if (count <= 0 || store_export_get(db, what->id, &export, err) < 0)
-		return count <= 0 ? count : -1;
+	if (count <= 0)
+		return count;
 	if (export.detach_id[0] && end_attachment(db, &export, &volume, err) < 0)
 		return -1;
 	if (export.attach && what->error &&
-		store_attachment_put_back(db, export.attachment_id, err) < 0)
+		(store_attachment_unmark_locked(db, export.attachment_id, err) < 0 ||
+			store_attachment_put_back(db, export.attachment_id, err) < 0))
 		return -1;
 	return store_notify(db, DONE_CHANNEL, export.volume_id, err);
 }

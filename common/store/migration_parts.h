@@ -15,6 +15,9 @@ int store_part_at(struct db *db, struct migration *m, enum phase to, struct erro
 int store_part_unchanged(const struct migration *m, const struct volume *volume,
 	enum phase phase, struct error *err);
 
+/* As long as S has a migration_status the API tier does not make it available when its last
+ * attachment ends: that is done when it is cleared. */
+int store_part_free_source(struct db *db, const char *id, struct error *err);
 /* S takes T's placement. */
 int store_part_take_placement(
 	struct db *db, const struct migration *m, bool keep_result, struct error *err);

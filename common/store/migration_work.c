@@ -388,6 +388,24 @@ static int check_temporary(const struct migration *m, const struct volume *sourc
 		temporary->id, temporary->status, temporary->migration_status);
 }
 
+int store_part_free_source(struct db *db, const char *id, struct error *err)
+{
+	/* It is reserved a moment before it has the attachment that it is reserved for. */
+	static const char sql[] =
+		"update public.volumes v set status = 'available',"
+		" attach_status = 'detached', updated_at = localtimestamp"
+		" where v.id = $1 and not v.deleted"
+		" and not exists (select 1 from public.volume_attachment a"
+		"  where a.volume_id = v.id and not a.deleted)"
+		" and (v.status in ('in-use', 'detaching') or v.status = 'reserved'"
+		"  and exists (select 1 from public.volume_attachment a"
+		"   where a.volume_id = v.id and a.deleted_at >= (select"
+		"    max(o.created_at) at time zone 'UTC' from drover.operation o"
+		"    where o.volume_id = v.id and o.kind = 'migrate_volume')))";
+
+	return db_run(db, sql, err, id) < 0 ? -1 : 0;
+}
+
 int store_part_take_placement(
 	struct db *db, const struct migration *m, bool keep_result, struct error *err)
 {
@@ -435,7 +453,7 @@ int store_part_take_placement(
 	if (count != 1)
 		return error_set(
 			err, ERR_INTERNAL, "the switch changed %d rows", count);
-	return 0;
+	return store_part_free_source(db, m->op.volume_id, err);
 }
 
 struct change {
@@ -453,7 +471,10 @@ static int check_exports(struct db *db, const struct migration *m, struct error 
 	static const char sql[] =
 		"select 1 from drover.export e, drover.operation o where o.id = $1::uuid"
 		" and e.volume_id in (o.volume_id, $2) and (e.closed_at is null"
-		"  or (e.kind = 'attachment' and e.closed_at >= o.created_at)) limit 1";
+		"  or (e.kind = 'attachment' and e.closed_at >= o.created_at))"
+		" union all select 1 from drover.connection c, drover.operation o"
+		" where o.id = $1::uuid and c.volume_id = o.volume_id"
+		" and (c.closed_at is null or c.closed_at >= o.created_at) limit 1";
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, m->op.id, m->temporary_id);
 
@@ -533,8 +554,10 @@ int store_part_release_source(
 		" status = case when status in ('maintenance', 'retyping') then $2"
 		"  else status end where id = $1 and not deleted";
 
-	return db_run(db, sql, err, m->op.volume_id, m->op.saved_status,
-		BOOL_TEXT(keep_result));
+	if (db_run(db, sql, err, m->op.volume_id, m->op.saved_status,
+		    BOOL_TEXT(keep_result)) < 0)
+		return -1;
+	return store_part_free_source(db, m->op.volume_id, err);
 }
 
 /* The target's manager may be about to make T, or serve it: that ends. Its worker finds

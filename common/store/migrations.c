@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/store/connections.h"
+#include "common/store/migration_parts.h"
 #include "common/store/services.h"
 #include "common/store/compute.h"
 
@@ -405,7 +406,11 @@ static int release_refused(
 		"  else status end"
 		" where id = $1 and migration_status = 'starting'";
 
-	return db_run(db, sql, err, volume->id, BOOL_TEXT(keep_result));
+	int changed = db_run(db, sql, err, volume->id, BOOL_TEXT(keep_result));
+
+	if (changed > 0 && store_part_free_source(db, volume->id, err) < 0)
+		return -1;
+	return changed;
 }
 
 static int insert_refused(struct db *db, const struct volume *volume,

@@ -351,7 +351,12 @@ static void the_older_way_keeps_its_attachment(void **state)
 	struct migration m;
 
 	begin_asked(s, &m);
-	sql(s, "update public.volumes set status = 'reserved' where id = '%s'",
+	sql(s, "update public.volumes set status = 'attaching' where id = '%s'",
+		m.temporary_id);
+	assert_fails(s, complete(s, &m, false), ERR_INVALID_VOLUME, NULL);
+	sql(s,
+		"insert into drover.connection (volume_id, peer, request_id)"
+		" values ('%s', 'c', 'r')",
 		m.temporary_id);
 	assert_int_equal(complete(s, &m, false), 1);
 	assert_volume(s, s->volume, "in-use|-|" TARGET);
@@ -488,6 +493,137 @@ static void what_became_of_t_meanwhile_counts(void **state)
 	}
 }
 
+/* What the API tier lets through meanwhile would be lost by the switch. */
+static void a_second_guest_is_in_the_way(void **state)
+{
+	static const char second[] = "44444444-4444-4444-8444-444444444444";
+	struct store *s = *state;
+	struct migration m;
+	struct swap swap;
+
+	begin(s, &m);
+	attach(s, s->volume, second, "attached", "{}");
+	assert_fails(s, store_swap_ask(s->db, &m, &s->err), ERR_INVALID_VOLUME,
+		"volume '%s' was attached to somebody else meanwhile", s->volume);
+	assert_int_equal(store_swap_get(s->db, &m, &swap, &s->err), 1);
+	assert_int_equal(swap.source_others, 1);
+	assert_false(swap.asked);
+
+	store_reset(state);
+	begin_asked(s, &m);
+	guest_moves(s, &m);
+	attach(s, s->volume, second, "attached", "{}");
+	assert_fails(s, complete(s, &m, false), ERR_INVALID_VOLUME, NULL);
+	assert_non_null(strstr(s->err.text, "somebody else"));
+	assert_fails(s, store_swap_switch(s->db, &m, false, 0, &s->err),
+		ERR_INVALID_VOLUME, NULL);
+	assert_sql(s, "0", "select count(*) from drover.garbage");
+	detach(s, second);
+	assert_int_equal(complete(s, &m, false), 1);
+}
+
+/* Reserved is not moved, whoever says so. */
+static void a_completion_that_comes_too_early_is_refused(void **state)
+{
+	static const struct {
+		const char *status, *connector;
+	} cases[] = { { "reserved", "" }, { "attaching", "{}" } };
+	struct store *s = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct migration m;
+
+		store_reset(state);
+		begin_asked(s, &m);
+		attach(s, m.temporary_id, NEW, cases[i].status, cases[i].connector);
+		assert_fails(s, complete(s, &m, false), ERR_INVALID_VOLUME, NULL);
+		assert_phase(s, &m, "swapping");
+		assert_volume(s, s->volume, "in-use|migrating|" SOURCE);
+	}
+}
+
+/* Of two orders one may fail: what the guest has counts. */
+static void a_success_counts_after_a_failure(void **state)
+{
+	struct store *s = *state;
+	struct migration m;
+
+	begin_asked(s, &m);
+	assert_int_equal(complete(s, &m, true), 1);
+	assert_fails(s, complete(s, &m, false), ERR_INVALID_VOLUME, NULL);
+	guest_moves(s, &m);
+	assert_int_equal(complete(s, &m, false), 1);
+	assert_phase(s, &m, "settling");
+}
+
+/* A failure that changes nothing else is looked at once, not again and again. */
+static void a_failure_is_not_looked_at_without_pause(void **state)
+{
+	struct store *s = *state;
+	struct migration m;
+	struct swap swap;
+
+	begin_asked(s, &m);
+	attach(s, m.temporary_id, NEW, "attaching", "{}");
+	assert_int_equal(store_swap_get(s->db, &m, &swap, &s->err), 1);
+	assert_int_equal(complete(s, &m, true), 1);
+	assert_int_equal(store_migration_get(s->db, m.op.id, &m, &s->err), 1);
+	assert_int_equal(store_swap_get(s->db, &m, &swap, &s->err), 1);
+	assert_true(swap.failed);
+	ok(s, store_swap_later(s->db, &m, 60, &s->err));
+	assert_sql(s, "t",
+		"select not_before > now() + interval '30 s'"
+		" from drover.operation");
+}
+
+/* While it migrates the API tier does not do it. */
+static void a_volume_whose_guest_is_gone_is_available(void **state)
+{
+	struct error why = { .code = ERR_COMPUTE, .text = "no" };
+	struct store *s = *state;
+	struct migration m;
+
+	offer(s, "nova");
+	attach(s, s->volume, OLD, "attached", "{}");
+	admit_migration(s, "r1", &m);
+	detach(s, OLD);
+	assert_fails(s, store_migration_prepare(s->db, &m, &s->err), ERR_INVALID_VOLUME,
+		NULL);
+	ok(s, store_migration_roll_back(s->db, &m, PHASE_FAILED, &why, false, &s->err));
+	assert_volume(s, s->volume, "available|-|" SOURCE);
+}
+
+/* The API tier writes 'ro' for every volume that has a "readonly", whatever it says. */
+static void t_is_read_only_when_the_guest_has_s_so(void **state)
+{
+	static const struct {
+		const char *readonly, *mode;
+	} cases[] = { { "False", "-" }, { "True", "ro" }, { "", "ro" } };
+	struct store *s = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct migration m;
+
+		store_reset(state);
+		offer(s, "nova");
+		attach(s, s->volume, OLD, "attached", "{}");
+		sql(s, "update public.volume_attachment set attach_mode = 'ro'");
+		sql(s,
+			"insert into public.volume_admin_metadata (created_at, deleted,"
+			" volume_id, key, value) select localtimestamp, false, '%s',"
+			" 'readonly', '%s' where '%s' <> ''",
+			s->volume, cases[i].readonly, cases[i].readonly);
+		admit_migration(s, "r1", &m);
+		ok(s, store_migration_prepare(s->db, &m, &s->err));
+		ok(s, store_swap_begin(s->db, &m, &s->err));
+		assert_sql(s, cases[i].mode,
+			"select coalesce((select value from"
+			" public.volume_admin_metadata where volume_id = '%s'"
+			" and key = 'attached_mode' and not deleted), '-')",
+			m.temporary_id);
+	}
+}
+
 static void only_what_is_held_is_resolved(void **state)
 {
 	static const bool answers[] = { false, true };
@@ -508,9 +644,24 @@ static void only_what_is_held_is_resolved(void **state)
 		assert_sql(s, "held|nobody knows",
 			"select phase || '|' || reason from drover.operation");
 		assert_volume(s, s->volume, "in-use|migrating|" SOURCE);
+		if (!answers[i]) {
+			sql(s,
+				"insert into drover.export (id, volume_id, host, peer,"
+				" kind, state, pid, port) values (gen_random_uuid(),"
+				" '%s', '" TARGET_BACKEND "', 'c', 'attachment',"
+				" 'open', 1, 1)",
+				m.temporary_id);
+			assert_fails(s,
+				store_swap_resolve(
+					s->db, s->volume, false, false, 0, &s->err),
+				ERR_INVALID_VOLUME, NULL);
+			assert_int_equal(complete(s, &m, true), 1);
+		}
 		ok(s,
 			store_swap_resolve(
 				s->db, s->volume, answers[i], false, 0, &s->err));
+		assert_sql(s, "0",
+			"select count(*) from drover.export where state = 'open'");
 		assert_volume(s, s->volume,
 			answers[i] ? "in-use|-|" TARGET : "in-use|-|" SOURCE);
 		assert_phase(s, &m, answers[i] ? "settling" : "failed");
@@ -540,6 +691,12 @@ int main(void)
 		STORE_TEST(nothing_is_taken_back_from_under_a_guest),
 		STORE_TEST(what_is_quarantined_waits_for_an_operator),
 		STORE_TEST(what_became_of_t_meanwhile_counts),
+		STORE_TEST(a_second_guest_is_in_the_way),
+		STORE_TEST(a_completion_that_comes_too_early_is_refused),
+		STORE_TEST(a_success_counts_after_a_failure),
+		STORE_TEST(a_failure_is_not_looked_at_without_pause),
+		STORE_TEST(a_volume_whose_guest_is_gone_is_available),
+		STORE_TEST(t_is_read_only_when_the_guest_has_s_so),
 		STORE_TEST(only_what_is_held_is_resolved),
 	};
 

@@ -258,19 +258,28 @@ static void a_guests_own_copy_may_be_connected(void **state)
 	admit_migration(s, "r1", &m);
 	bring_to(s, &m, PHASE_COPYING);
 	sql(s, "update drover.migration set route = 'compute'");
+	sql(s,
+		"insert into drover.swap (operation_id, attachment_id, server_id)"
+		" values ('%s', '-', '-')",
+		m.op.id);
 	ok(s, ask(s, m.temporary_id, "guest", "r2", "i", &e));
 	assert_fails(
 		s, ask(s, s->volume, "guest", "r3", "i", &e), ERR_INVALID_VOLUME, NULL);
-	/* A host that was attached when it began comes again; not one that came later. */
+	/* The guest's own host comes again; not one that had it before or has come since. */
 	sql(s,
 		"insert into public.volume_attachment (id, volume_id, attached_host,"
 		" attach_status, created_at, deleted) select gen_random_uuid(), '%s',"
-		" h, 'attached', localtimestamp + d::interval, false from (values"
-		" ('guest', '-1 h'), ('late', '1 h')) as x (h, d)",
+		" h, 'attached', localtimestamp - interval '1 h', d from (values"
+		" ('guest', false), ('before', true), ('late', false)) as x (h, d)",
 		s->volume);
+	sql(s,
+		"update drover.swap set attachment_id = (select id from"
+		" public.volume_attachment where attached_host = 'guest')");
 	ok(s, ask(s, s->volume, "guest", "r4", "i", &e));
 	assert_fails(
 		s, ask(s, s->volume, "late", "r5", "i", &e), ERR_INVALID_VOLUME, NULL);
+	assert_fails(s, ask(s, s->volume, "before", "r6", "i", &e), ERR_INVALID_VOLUME,
+		NULL);
 }
 
 static void want_reply(

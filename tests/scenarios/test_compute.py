@@ -425,8 +425,9 @@ def test_what_nobody_can_tell_is_held(cloud, peer, nova):
             assert "operator says" in ends(cloud, volume, "failed")
             assert_stayed(cloud, volume, attachment)
             assert garbage_of(cloud, temporary)["quarantined"]
-            cloud.sql("update drover.export set state = 'closing' where volume_id = %s",
-                      temporary)
+            cloud.wait_for(lambda: not cloud.sql(
+                "select 1 from drover.export where volume_id = %s and closed_at is null",
+                temporary), 20, "its server has ended")
             cloud.drover("garbage", "remove", f"volume-{temporary}")
         detach(cloud, nova, volume)
 
