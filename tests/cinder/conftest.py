@@ -28,23 +28,17 @@ def make_cloud():
     why = cinder_api.missing()
     if why:
         pytest.skip(f"skipped, because {why}")
-    directory = processes.temporary_directory()
-    rabbit = server_module.Rabbit(directory)
-    postgres = server_module.Postgres(directory)
-    postgres.start()
-    rabbit.start()
     made = []
 
     def make(**options):
-        made.append(cinder_cloud.CinderCloud(BUILDDIR, servers=(postgres, rabbit),
-                                             srcdir=SRCDIR, **options))
+        made.append(cinder_cloud.CinderCloud(BUILDDIR, servers=both, srcdir=SRCDIR,
+                                             **options))
         return made[-1]
 
-    yield make
-    for cloud in made:
-        cloud.close()
-    rabbit.close()
-    postgres.close()
+    with server_module.started() as both:
+        yield make
+        for cloud in made:
+            cloud.close()
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +77,4 @@ def pytest_runtest_makereport(item, call):
         item.passed_call = report.passed
     cloud = getattr(item, "drover_cloud", None)
     if report.when == "call" and report.failed and cloud:
-        for daemon in cloud.daemons():
-            report.sections.append((f"log of {daemon.name}", daemon.log()[-1500:]))
-        report.sections.append(("log of cinder-api", cloud.api.log()[-1500:]))
+        processes.show_logs(report, [*cloud.daemons(), cloud.api])

@@ -37,6 +37,8 @@ class Answer:
 class Api:
     """cinder-api in uwsgi, as the user cinder where that is allowed."""
 
+    name = "cinder-api"
+
     def __init__(self, cloud, config):
         self.port = processes.free_port()
         self.process = None

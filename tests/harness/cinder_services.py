@@ -35,7 +35,7 @@ class Service:
         self.cloud, self.program, self.host = cloud, program, host
         self.name = f"{program}-{host}"
         self.process = None
-        self._beats = set()
+        self._beats, self._since = set(), None
         self._log = os.path.join(cloud.tmp, f"{self.name}.log")
         user = pwd.getpwnam("cinder")
         state = os.path.join(cloud.tmp, f"cinder-state-{host}")
@@ -65,12 +65,21 @@ class Service:
         return f"{directory}:/usr/sbin:/usr/bin:/sbin:/bin"
 
     def start(self, deadline=240):
+        self.launch()
+        return self.wait_up(deadline)
+
+    def launch(self):
+        """Begin; several may, and be waited for afterwards."""
         with open(self._log, "ab") as log:
             self.process = processes.spawn(
                 self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                 env={**self.cloud.environment(), "PATH": self._path()})
-        since = self.cloud.sql1("select localtimestamp as now")["now"]
-        self.cloud.wait_for(lambda: self._is_up(since), deadline, f"{self.name} is up")
+        self._since = self.cloud.sql1("select localtimestamp as now")["now"]
+        self._beats = set()
+
+    def wait_up(self, deadline=240):
+        self.cloud.wait_for(lambda: self._is_up(self._since), deadline,
+                            f"{self.name} is up")
         return self
 
     def _is_up(self, since):

@@ -37,9 +37,9 @@ need_packages() {
 	fi
 	status=0
 	{
-		DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
+		apt-get update -qq &&
 			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-				--no-install-recommends $missing
+				-o DPkg::Lock::Timeout=300 --no-install-recommends $missing
 	} >"${TMPDIR:-/tmp}/drover-apt.$$" 2>&1 || status=1
 	if [ -n "$policy" ]; then
 		rm -f "$policy"

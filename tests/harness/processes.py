@@ -50,6 +50,12 @@ def wait_for(predicate, deadline=30.0, what="the condition", every=0.05):
         time.sleep(every)
 
 
+def show_logs(report, daemons, size=1500):
+    """The ends of their logs go into a test's report."""
+    for daemon in daemons:
+        report.sections.append((f"log of {daemon.name}", daemon.log()[-size:]))
+
+
 def token():
     _start()
     return os.environ[TOKEN_NAME]

@@ -34,17 +34,11 @@ POOL = {"total_capacity_gb": 100.0, "free_capacity_gb": 100.0, "reserved_percent
 
 @pytest.fixture(scope="module")
 def servers():
-    directory = processes.temporary_directory()
     try:
-        rabbit = server_module.Rabbit(directory)
-        postgres = server_module.Postgres(directory)
+        with server_module.started() as both:
+            yield both
     except server_module.Missing as missing:
         pytest.skip(f"skipped, because {missing}")
-    postgres.start()
-    rabbit.start()
-    yield postgres, rabbit
-    rabbit.close()
-    postgres.close()
 
 
 class ReportingPeer(Peer):

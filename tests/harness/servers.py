@@ -10,6 +10,7 @@ runs COMMAND with DROVER_TEST_DATABASE (the URL of an empty database) and
 DROVER_TEST_AMQP set, and exits with its status.
 """
 import argparse
+import contextlib
 import glob
 import os
 import pwd
@@ -369,6 +370,14 @@ class Rabbit(Server):
             f' ok = rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{name}">>,'
             ' <<".*">>, <<".*">>, <<".*">>, <<"tests">>)')
         return name
+
+
+@contextlib.contextmanager
+def started():
+    """One of each, for as long as it is wanted."""
+    directory = processes.temporary_directory()
+    with Postgres(directory) as postgres, Rabbit(directory) as rabbit:
+        yield postgres, rabbit
 
 
 def _run(arguments):

@@ -65,5 +65,4 @@ def pytest_runtest_makereport(item, call):
     if report.when == "call" and report.failed:
         item.failed_call = True
         cloud = getattr(item, "drover_cloud", None)
-        for daemon in cloud.daemons() if cloud else []:
-            report.sections.append((f"log of {daemon.name}", daemon.log()[-3000:]))
+        processes.show_logs(report, cloud.daemons() if cloud else [], 3000)

@@ -10,9 +10,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SRCDIR = os.path.abspath(os.path.join(HERE, "..", ".."))
 sys.path.insert(0, os.path.join(SRCDIR, "tests", "harness"))
 
+import nfs_cloud  # noqa: E402
 import processes  # noqa: E402
 import servers as server_module  # noqa: E402
 from cloud import Cloud  # noqa: E402
+from nfs_cloud import NfsCloud  # noqa: E402
 from peer import Peer  # noqa: E402
 
 BUILDDIR = os.environ.get("DROVER_BUILDDIR", "")
@@ -27,14 +29,8 @@ def pytest_configure(config):
 def servers():
     """One PostgreSQL and one RabbitMQ for all; a cloud takes a database and a virtual
     host of its own in them."""
-    directory = processes.temporary_directory()
-    rabbit = server_module.Rabbit(directory)
-    postgres = server_module.Postgres(directory)
-    postgres.start()
-    rabbit.start()
-    yield postgres, rabbit
-    rabbit.close()
-    postgres.close()
+    with server_module.started() as both:
+        yield both
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +62,25 @@ def cloud(module_cloud, request):
     request.node.drover_cloud = module_cloud
     yield module_cloud
     module_cloud.points.release()
+
+
+@pytest.fixture(scope="module")
+def module_nfs(servers):
+    """A cloud whose backends are NFS shares."""
+    why = nfs_cloud.can_be_had()
+    if why:
+        pytest.skip(f"skipped, because {why}")
+    cloud = NfsCloud(BUILDDIR, processes.temporary_directory("drover-nfs-"),
+                     servers=servers, srcdir=SRCDIR)
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def nfs(module_nfs, request):
+    request.node.drover_cloud = module_nfs
+    yield module_nfs
+    module_nfs.points.release()
 
 
 @pytest.fixture
@@ -125,5 +140,4 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     cloud = getattr(item, "drover_cloud", None)
     if report.when == "call" and report.failed and cloud:
-        for daemon in (cloud.scheduler, cloud.manager):
-            report.sections.append((f"log of {daemon.name}", daemon.log()[-1500:]))
+        processes.show_logs(report, (cloud.scheduler, cloud.manager))

@@ -8,12 +8,9 @@ import uuid
 import nbd
 import pytest
 
-import nfs_cloud
-import processes
 from attachments import Attachments, connector
 from cloud import GIB
-from conftest import BUILDDIR, SRCDIR
-from nfs_cloud import ONE, TWO, NfsCloud
+from nfs_cloud import ONE, TWO
 from peer import Peer
 
 HOST = "server1@nfs-1#nfs-1"
@@ -21,20 +18,8 @@ NOVA = connector()
 del NOVA["nbd"]
 
 
-@pytest.fixture(scope="module")
-def nfs(servers):
-    why = nfs_cloud.can_be_had()
-    if why:
-        pytest.skip(f"skipped, because {why}")
-    cloud = NfsCloud(BUILDDIR, processes.temporary_directory("drover-nfs-"),
-                     servers=servers, srcdir=SRCDIR)
-    yield cloud
-    cloud.close()
-
-
 @pytest.fixture
-def api(nfs, request):
-    request.node.drover_cloud = nfs
+def api(nfs):
     peer = Peer(nfs)
     yield Attachments(nfs, peer)
     peer.close()

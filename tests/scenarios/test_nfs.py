@@ -7,29 +7,8 @@ import stat
 
 import pytest
 
-import nfs_cloud
-import processes
 from cloud import GIB
-from conftest import BUILDDIR, SRCDIR
-from nfs_cloud import ONE, TWO, NfsCloud
-
-
-@pytest.fixture(scope="module")
-def shared(servers):
-    why = nfs_cloud.can_be_had()
-    if why:
-        pytest.skip(f"skipped, because {why}")
-    cloud = NfsCloud(BUILDDIR, processes.temporary_directory("drover-nfs-"),
-                     servers=servers, srcdir=SRCDIR)
-    yield cloud
-    cloud.close()
-
-
-@pytest.fixture
-def nfs(shared, request):
-    request.node.drover_cloud = shared
-    yield shared
-    shared.points.release()
+from nfs_cloud import ONE, TWO
 
 
 def fmt(cloud, volume):
