@@ -52,6 +52,7 @@ static int call(
 	json_add(args, "volume", volume_object(swap->volume));
 	json_add(args, "new_volume", volume_object(swap->target));
 	json_add_bool(args, "error", swap->step != SWAP_MOVED);
+	json_add_string(args, "host", hypervisor->settings->host);
 	if (address_parse(swap->answer_to, &to, err) < 0)
 		return -1;
 	address_topic(&to, topic);

@@ -39,7 +39,9 @@ int methods_migrate_volume_completion(void *arg, const struct rpc_request *reque
 
 	if (methods_volume_id(request, "volume", &completion.volume_id, err) < 0 ||
 		methods_volume_id(
-			request, "new_volume", &completion.new_volume_id, err) < 0)
+			request, "new_volume", &completion.new_volume_id, err) < 0 ||
+		json_get_string_or(request->args, "host", NULL, &completion.host, err) <
+			0)
 		return -1;
 	/* Ours by its rows, wherever the volume is by now. */
 	known = store_swap_complete(manager->db, &completion, err);

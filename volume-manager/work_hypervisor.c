@@ -275,13 +275,6 @@ static int by_status(struct job *job, struct swap *swap,
 	}
 }
 
-static bool may_have_moved(const struct swap *swap)
-{
-	return strcmp(swap->said, swap_state_name(SWAP_READY)) == 0 ||
-		strcmp(swap->said, swap_state_name(SWAP_PIVOTING)) == 0 ||
-		strcmp(swap->said, swap_state_name(SWAP_MOVED)) == 0;
-}
-
 /* Nothing follows from that, but a word that it has given before. */
 static int silent(struct job *job, const struct swap *swap, const struct error *why,
 	struct error *err)
@@ -289,9 +282,7 @@ static int silent(struct job *job, const struct swap *swap, const struct error *
 	const struct settings *settings = job->work->settings;
 	char text[ERROR_TEXT_SIZE];
 
-	/* Anybody who may send messages may have said that: it must fit to what it said
-	 * when it was asked. */
-	if (swap->completed && !swap->failed && may_have_moved(swap) &&
+	if (swap->completed && !swap->failed &&
 		swap->completed_s > settings->compute_grace)
 		return switch_over(
 			job, "the hypervisor has said that the guest has moved", err);

@@ -134,6 +134,7 @@ int store_swap_end_attachment(struct db *db, const struct migration *m,
 struct completion {
 	const char *volume_id, *new_volume_id;
 	bool failed; /* what Compute says */
+	const char *host; /* the hypervisor that says so; NULL: the API tier */
 	bool keep_result;
 	double source_keep;
 };

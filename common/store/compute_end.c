@@ -368,6 +368,18 @@ static int note(
 	return store_notify(db, WORK_CHANNEL, m->op.host, err);
 }
 
+/* Of a guest without Nova only its hypervisor can say it: what an administrator sends by the
+ * API would be believed when it is silent. */
+static int note_moved(struct db *db, const struct migration *m, const struct swap *swap,
+	const char *host, struct error *err)
+{
+	if (host && strcmp(host, swap->hypervisor) == 0)
+		return note(db, m, false, err);
+	return error_set(err, ERR_INVALID_VOLUME,
+		"only drover-compute on host '%s' can say that volume '%s' has moved",
+		swap->hypervisor, m->op.volume_id);
+}
+
 /* An administrator may have sent it, too early. */
 static int check_success(
 	const struct migration *m, const struct swap *swap, struct error *err)
@@ -423,7 +435,7 @@ static int complete(struct db *db, const struct completion *completion,
 	if (check_success(m, &swap, err) < 0)
 		return -1;
 	if (swap.rpc)
-		return note(db, m, false, err);
+		return note_moved(db, m, &swap, completion->host, err);
 	if (db_run(db, noted, err, m->op.id) < 0)
 		return -1;
 	return make_switch(db, &what, source, temporary, &swap,

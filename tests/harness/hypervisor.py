@@ -115,13 +115,13 @@ class Hypervisor:
                 if i == instance and swap["state"] in ("copying", "ready"):
                     swap.update(state="failed", reason="the instance is gone")
 
-    def answer(self, volume, host=None):
+    def answer(self, volume, host=None, by=None):
         """As drover-compute tells the end; what it is answered."""
         (_, _, target), swap = self.order(volume)
         host = host or swap["answer_to"]
         return self.peer.volume(host, "3.0").call(
             self.peer.context(), "migrate_volume_completion", volume_id=volume,
-            new_volume_id=target, error=swap["state"] != "moved")
+            new_volume_id=target, error=swap["state"] != "moved", host=by or self.host)
 
     # What it is asked.
 

@@ -185,9 +185,12 @@ def test_it_fails(cloud, peer, hypervisor):
     # An administrator says that it was done: it was not.
     begin(cloud, peer, volume)
     temporary = accepted(cloud, volume)
-    peer.volume(FAST, "3.0").call(peer.context(), "migrate_volume_completion",
-                                  volume=peer.volume_object(volume),
-                                  new_volume=peer.volume_object(temporary), error=False)
+    with pytest.raises(Exception) as caught:
+        peer.volume(FAST, "3.0").call(
+            peer.context(), "migrate_volume_completion",
+            volume=peer.volume_object(volume),
+            new_volume=peer.volume_object(temporary), error=False)
+    assert "only drover-compute on host" in str(caught.value)
     seen = swap_row(cloud, volume)["looked_at"]
     cloud.wait_for(lambda: swap_row(cloud, volume)["looked_at"] > seen, 20, "it is looked at")
     assert cloud.migration(volume)["phase"] == "swapping"
@@ -289,6 +292,9 @@ def test_silence_proves_nothing(cloud, peer, hypervisor):
     cloud.points.hold("compute.swapping")
     cloud.points.reached("compute.swapping")
     hypervisor.stop()
+    with pytest.raises(Exception) as caught:
+        hypervisor.answer(volume, by="somebody")
+    assert "only drover-compute on host" in str(caught.value)
     assert hypervisor.answer(volume) == volume
     cloud.points.release("compute.swapping")
     assert_moved(cloud, volume, temporary, FAST)
