@@ -7,17 +7,17 @@ static const struct {
 	const char *name, *state;
 	bool is_over, is_told;
 } steps[] = {
-	[SWAP_ORDERED] = { "ordered", "copying" },
-	[SWAP_COPYING] = { "copying", "copying" },
-	[SWAP_BLOCKING] = { "blocking", "ready" },
-	[SWAP_PIVOTING] = { "pivoting", "pivoting" },
-	[SWAP_PIVOTED] = { "pivoted", "pivoting" },
-	[SWAP_FAILING] = { "failing", "copying" },
-	[SWAP_CANCELLING] = { "cancelling", "copying" },
+	[SWAP_ORDERED] = { "ordered", "copying", .is_over = false },
+	[SWAP_COPYING] = { "copying", "copying", .is_over = false },
+	[SWAP_BLOCKING] = { "blocking", "ready", .is_over = false },
+	[SWAP_PIVOTING] = { "pivoting", "pivoting", .is_over = false },
+	[SWAP_PIVOTED] = { "pivoted", "pivoting", .is_over = false },
+	[SWAP_FAILING] = { "failing", "copying", .is_over = false },
+	[SWAP_CANCELLING] = { "cancelling", "copying", .is_over = false },
 	[SWAP_MOVED] = { "moved", "moved", true, true },
 	[SWAP_FAILED] = { "failed", "failed", true, true },
 	[SWAP_CANCELLED] = { "cancelled", "cancelled", true, false },
-	[SWAP_HELD] = { "held", "held" },
+	[SWAP_HELD] = { "held", "held", .is_over = false },
 };
 
 const char *swap_step_name(enum swap_step step)

@@ -275,26 +275,37 @@ static int by_status(struct job *job, struct swap *swap,
 	}
 }
 
-/* Nothing follows from that, but a word that it has given before. */
+/* Nothing follows from that. Not even from its call: others can send that, too. */
 static int silent(struct job *job, const struct swap *swap, const struct error *why,
 	struct error *err)
 {
 	const struct settings *settings = job->work->settings;
 	char text[ERROR_TEXT_SIZE];
 
-	if (swap->completed && !swap->failed &&
-		swap->completed_s > settings->compute_grace)
-		return switch_over(
-			job, "the hypervisor has said that the guest has moved", err);
 	if (job->m.op.phase == PHASE_HELD)
 		return compute_later(job, poll_seconds(job), err);
-	if (swap->said_s < settings->compute_timeout)
+	if (swap->completed && swap->completed_s > settings->compute_grace)
+		snprintf(text, sizeof(text),
+			"it was called that the guest %s, and host '%s' does not confirm "
+			"that: %.400s",
+			swap->failed ? "has not moved" : "has moved", swap->hypervisor,
+			why->text);
+	else if (swap->said_s < settings->compute_timeout)
 		return compute_later_because(job, poll_seconds(job), why, err);
-	snprintf(text, sizeof(text), "host '%s' has said nothing for %.0f s: %.400s",
-		swap->hypervisor, settings->compute_timeout, why->text);
+	else
+		snprintf(text, sizeof(text),
+			"host '%s' has said nothing for %.0f s: %.400s",
+			swap->hypervisor, settings->compute_timeout, why->text);
 	return compute_hold(job, text, err);
 }
 
+static bool can_cancel(const struct swap_status *status)
+{
+	return status->state == SWAP_COPYING || status->state == SWAP_READY ||
+		status->state == SWAP_PIVOTING || status->state == SWAP_HELD;
+}
+
+/* It is told to cancel only what it knows: what it has forgotten may go on. */
 static int look(struct job *job, struct swap *swap, struct error *err)
 {
 	const struct hypervisor_swap what = swap_of(job, swap, swap->hypervisor);
@@ -302,10 +313,10 @@ static int look(struct job *job, struct swap *swap, struct error *err)
 	struct error why;
 	int done = open_client(job, &why);
 
-	if (done == 0 && swap->cancel)
-		done = cancel(job, swap, &status, &why);
-	else if (done == 0)
+	if (done == 0)
 		done = hypervisor_swap_status(job->rpc, &what, &status, &why);
+	if (done == 0 && swap->cancel && can_cancel(&status))
+		done = cancel(job, swap, &status, &why);
 	if (done == 0)
 		return by_status(job, swap, &status, err);
 	if (work_stopping(job->work))
