@@ -21,8 +21,8 @@ static int ask_hypervisor(struct cli *cli, const struct migration *m,
 	return hypervisor_swap_resolve(cli->rpc, &what, moved, &status, err);
 }
 
-/* The hypervisor makes the guest's definition one that starts again. Where nobody is, it is
- * the operator's to do. */
+/* The hypervisor makes the guest's definition one that starts again; of a swap that goes on it
+ * does nothing. Where nobody is, it is the operator's to do. */
 static int tell_hypervisor(
 	struct cli *cli, const char *volume_id, bool moved, struct error *err)
 {
@@ -30,7 +30,7 @@ static int tell_hypervisor(
 	struct swap swap;
 	int found = store_migration_last(cli->db, volume_id, &m, err);
 
-	if (found <= 0 || m.op.phase != PHASE_HELD)
+	if (found <= 0 || (m.op.phase != PHASE_HELD && m.op.phase != PHASE_SWAPPING))
 		return found < 0 ? -1 : 0;
 	found = store_swap_read(cli->db, &m, &swap, err);
 	if (found <= 0 || !swap.rpc || !swap.asked)

@@ -275,27 +275,24 @@ static int by_status(struct job *job, struct swap *swap,
 	}
 }
 
-/* Nothing follows from that. Not even from its call: others can send that, too. */
+/* Nothing follows from that, but the word that it has given before by its call: that is noted
+ * only when it comes from there. */
 static int silent(struct job *job, const struct swap *swap, const struct error *why,
 	struct error *err)
 {
 	const struct settings *settings = job->work->settings;
 	char text[ERROR_TEXT_SIZE];
 
+	if (swap->completed && !swap->failed &&
+		swap->completed_s > settings->compute_grace)
+		return switch_over(
+			job, "the hypervisor has said that the guest has moved", err);
 	if (job->m.op.phase == PHASE_HELD)
 		return compute_later(job, poll_seconds(job), err);
-	if (swap->completed && swap->completed_s > settings->compute_grace)
-		snprintf(text, sizeof(text),
-			"it was called that the guest %s, and host '%s' does not confirm "
-			"that: %.400s",
-			swap->failed ? "has not moved" : "has moved", swap->hypervisor,
-			why->text);
-	else if (swap->said_s < settings->compute_timeout)
+	if (swap->said_s < settings->compute_timeout)
 		return compute_later_because(job, poll_seconds(job), why, err);
-	else
-		snprintf(text, sizeof(text),
-			"host '%s' has said nothing for %.0f s: %.400s",
-			swap->hypervisor, settings->compute_timeout, why->text);
+	snprintf(text, sizeof(text), "host '%s' has said nothing for %.0f s: %.400s",
+		swap->hypervisor, settings->compute_timeout, why->text);
 	return compute_hold(job, text, err);
 }
 
