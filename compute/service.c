@@ -13,11 +13,13 @@
 
 #define ORDER_THREADS 8
 #define ANSWER_THREADS 2
-#define TICK_S 0.1
+#define TICK_S 0.05
+#define IDLE_S 1.0 /* between two looks for work, when there is none */
 #define LOOK_S 0.2 /* between two looks at a copy */
+#define NEAR_S 0.05 /* at one that is nearly done */
 #define HELD_S 5.0
 #define TROUBLE_S 1.0 /* libvirt does not answer */
-#define EXPIRE_TICKS 600
+#define EXPIRE_TICKS 60
 #define KEPT_S 86400
 
 /* ---- swaps go on ---- */
@@ -55,10 +57,23 @@ static void run_look(struct job *job)
 	task->rc = order_advance(&task->compute->hypervisor, &task->swap, &task->err);
 }
 
+/* A copy that has ended waits for us, and the guest's writes go to both disks. */
+static double pause_after(struct compute *compute, const struct swap *key)
+{
+	struct swap swap;
+
+	if (!swaps_find(compute->hypervisor.swaps, key->instance, key->volume,
+		    key->target, &swap))
+		return LOOK_S;
+	if (swap.step == SWAP_HELD)
+		return HELD_S;
+	return swap.total - swap.done < swap.total / 8 ? NEAR_S : LOOK_S;
+}
+
 static void end_look(struct job *job)
 {
 	struct task *task = container_of(job, struct task, job);
-	double pause = task->swap.step == SWAP_HELD ? HELD_S : LOOK_S;
+	double pause = pause_after(task->compute, &task->swap);
 
 	if (task->rc < 0) {
 		log_warning("swap waits volume=%s target=%s reason='%s'",
@@ -93,6 +108,16 @@ static void end_answer(struct job *job)
 	free(task);
 }
 
+static void set_pace(struct compute *compute)
+{
+	double pace = swaps_are_idle(compute->hypervisor.swaps) ? IDLE_S : TICK_S;
+
+	if (compute->tick.repeat == pace)
+		return;
+	compute->tick.repeat = pace;
+	ev_timer_again(loop_ev(compute->loop), &compute->tick);
+}
+
 static void go_on(struct compute *compute)
 {
 	struct swaps *swaps = compute->hypervisor.swaps;
@@ -107,6 +132,7 @@ static void go_on(struct compute *compute)
 	while (swaps_take(swaps, now, SWAP_NEEDS_ANSWER, &swap))
 		give(compute, compute->answers, &swap, SWAP_NEEDS_ANSWER, run_answer,
 			end_answer);
+	set_pace(compute);
 }
 
 static void on_tick(EV_P_ ev_timer *watcher, int events)
@@ -193,7 +219,7 @@ int compute_new(struct loop *loop, const struct settings *settings,
 	compute->loop = loop;
 	compute->lock = -1;
 	compute->hypervisor.settings = settings;
-	ev_timer_init(&compute->tick, on_tick, 0., TICK_S);
+	ev_timer_init(&compute->tick, on_tick, 0., IDLE_S);
 	compute->tick.data = compute;
 	if (open_state(compute, err) < 0 ||
 		host_new(settings->compute_libvirt_uri, &compute->hypervisor.host,

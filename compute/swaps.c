@@ -250,6 +250,17 @@ bool swaps_take(struct swaps *swaps, double now, enum swap_need need, struct swa
 	return found;
 }
 
+bool swaps_are_idle(struct swaps *swaps)
+{
+	bool idle = true;
+
+	pthread_mutex_lock(&swaps->lock);
+	for (struct entry *e = swaps->first; e && idle; e = e->next)
+		idle = !needs(e, SWAP_NEEDS_LOOK) && !needs(e, SWAP_NEEDS_ANSWER);
+	pthread_mutex_unlock(&swaps->lock);
+	return idle;
+}
+
 void swaps_put_back(
 	struct swaps *swaps, const struct swap *swap, enum swap_need need, double again)
 {

@@ -38,6 +38,8 @@ void swaps_note(struct swaps *swaps, const struct swap *swap);
  * back. False: none. */
 enum swap_need { SWAP_NEEDS_LOOK, SWAP_NEEDS_ANSWER };
 bool swaps_take(struct swaps *swaps, double now, enum swap_need need, struct swap *out);
+/* Is there any that will need something? */
+bool swaps_are_idle(struct swaps *swaps);
 /* It is wanted again at that time (clock_seconds()). */
 void swaps_put_back(struct swaps *swaps, const struct swap *swap, enum swap_need need,
 	double again);
