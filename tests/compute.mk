@@ -9,6 +9,8 @@ EXTRA_DIST += \
 	tests/guest/init.c \
 	tests/guest/pattern.h \
 	tests/guest/verify.c \
+	tests/harness/attached_cloud.py \
+	tests/harness/demo_attached.py \
 	tests/harness/drover_compute.py \
 	tests/harness/guest.py \
 	tests/harness/reaper.py

@@ -1,61 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """All of it: `drover migrate` of a volume that a guest writes to, with every part as it is."""
 import os
-import subprocess
 import uuid
 
 import pytest
 import servers as server_module
-from cloud import Cloud
+from attached_cloud import SLOW, AttachedCloud
 from conftest import BUILDDIR, SRCDIR
-from drover_compute import Hypervisor
 from processes import wait_for
-
-MIB = 1 << 20
-OPTIONS = {"compute_api": "rpc", "compute_poll": "0.3", "compute_grace": "2",
-           "compute_timeout": "60", "compute_find_timeout": "2", "peer_timeout": "3",
-           "rescan_interval": "0.3"}
-SLOW = "server1@slow#slow"
-
-
-class Whole:
-    """A cloud whose daemons run as the guests' user, so that both can use the files."""
-
-    def __init__(self, libvirt, rabbit, postgres):
-        self.libvirt = libvirt
-        self.cloud = Cloud(BUILDDIR, (postgres, rabbit), srcdir=SRCDIR, start=False,
-                           drover=OPTIONS, default={"rpc_response_timeout": "5"})
-        user = f"{libvirt.user.pw_uid}:{libvirt.user.pw_gid}"
-        subprocess.run(["chown", "-R", user, self.cloud.tmp], check=True)
-        for daemon in (self.cloud.scheduler, self.cloud.manager):
-            daemon.argv[:0] = libvirt.as_nobody()
-        self.cloud.drover("db", "sync")
-        self.cloud.scheduler.start()
-        self.cloud.manager.start()
-        self.cloud.wait_ready()
-        self.compute = Hypervisor(BUILDDIR, libvirt, self.cloud.transport_url, "server1").start()
-        self.guest = libvirt.guest()
-
-    def close(self):
-        self.compute.close()
-        self.cloud.close()
 
 
 @pytest.fixture(scope="module")
 def whole(libvirt, rabbit):
     postgres = server_module.Postgres()
     postgres.start()
-    whole = Whole(libvirt, rabbit, postgres)
-    yield whole
-    whole.close()
+    cloud = AttachedCloud(BUILDDIR, libvirt, (postgres, rabbit), srcdir=SRCDIR)
+    yield cloud
+    cloud.close()
     postgres.close()
 
 
 class Story:
     """One volume, from attach to detach."""
 
-    def __init__(self, whole):
-        self.whole, self.cloud, self.guest = whole, whole.cloud, whole.guest
+    def __init__(self, cloud):
+        self.cloud, self.guest = cloud, cloud.guest
         self.volume = self.cloud.create(1)
         self.device = self.cloud.drover_json("attach", self.volume, self.guest.uuid)["device"]
         self.guest.wait_disk(self.volume)
@@ -65,13 +34,6 @@ class Story:
     def rows(self):
         return self.cloud.sql("select * from volume_attachment where volume_id = %s and not"
                               " deleted", self.volume)
-
-    def fill(self, mib):
-        """Bytes behind the pattern, so that a copy takes its time."""
-        with open(self.old_path, "r+b") as f:
-            f.seek(64 * MIB)
-            for _ in range(mib):
-                f.write(os.urandom(MIB))
 
     def begin(self):
         self.cloud.migrate(self.volume, SLOW, wait=False)
@@ -122,12 +84,12 @@ def story(whole, request):
     request.node.drover_compute = whole.compute
     story = Story(whole)
     yield story
-    whole.cloud.points.release()
+    whole.points.release()
     if whole.compute.process.poll() is not None:
         whole.compute.start()
-    if not whole.cloud.manager.running():
-        whole.cloud.manager.start()
-    whole.cloud.drover("detach", story.volume, check=False)
+    if not whole.manager.running():
+        whole.manager.start()
+    whole.drover("detach", story.volume, check=False)
 
 
 def test_a_guest_moves(story):
@@ -137,8 +99,8 @@ def test_a_guest_moves(story):
 
 def held(story, point):
     """drover-compute stands at a point."""
-    file = f"{story.whole.compute.state}/{uuid.uuid4()}"
-    story.whole.compute.restart(faults=f"{point}=hold:{file}")
+    file = f"{story.cloud.compute.state}/{uuid.uuid4()}"
+    story.cloud.compute.restart(faults=f"{point}=hold:{file}")
     story.begin()
     wait_for(lambda: os.path.exists(file), 30, "the point is reached")
     return lambda: open(f"{file}.go", "w").close()
@@ -149,15 +111,15 @@ def test_all_of_ours_dies(story, point):
     """Manager, worker and drover-compute, at once, with the broker's connections."""
     held(story, point)
     story.cloud.manager.kill()
-    story.whole.compute.kill()
+    story.cloud.compute.kill()
     story.guest.wait_writing()
-    story.whole.compute.start()
+    story.cloud.compute.start()
     story.cloud.manager.start()
     story.check_moved()
 
 
 def test_cancelled_before_it_goes_over(story):
-    story.fill(200)
+    story.cloud.fill_behind(story.volume, 200)
     go = held(story, "compute.copying")
     story.cloud.drover("cancel", story.volume)
     go()
@@ -185,7 +147,7 @@ def test_nobody_can_say_where_it_is(story):
     story.guest.wait_writing()
     story.guest.crash()
     wait_for(lambda: story.guest.state() == "shut off", 30, "the guest is off")
-    story.whole.compute.restart()
+    story.cloud.compute.restart()
     story.cloud.in_phase(story.volume, "held", 40)
     refused = story.guest.libvirt.virsh("start", story.guest.name, check=False)
     assert "drover-is-moving-volume" in refused.stdout

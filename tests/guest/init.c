@@ -4,8 +4,7 @@
  *
  *	GUEST UP
  *	DISK run blocks serial		a disk appeared; another serial than before: a new run
- *	ACK run n			write n of the run is durable
- *	STALL run n milliseconds	the longest write so far
+ *	ACK run n microseconds		write n of the run is durable, and took so long
  *	ERROR run n errno		it failed; it is tried again
  *	READ-ONLY run serial		nothing is written to that one
  *	GONE run
@@ -119,7 +118,6 @@ static double seconds(void)
 static struct {
 	uint64_t run, n, blocks;
 	char serial[64];
-	double longest;
 	int fd;
 } disk = { .fd = -1 };
 
@@ -135,7 +133,6 @@ static int open_disk(uint64_t most)
 	if (strcmp(serial, disk.serial) != 0) {
 		disk.run++;
 		disk.n = 1;
-		disk.longest = 0;
 		snprintf(disk.serial, sizeof(disk.serial), "%s", serial);
 		if (only[0] == '1')
 			say("READ-ONLY %llu %s\n", (unsigned long long)disk.run,
@@ -189,11 +186,7 @@ static void write_next(uint64_t *buffer)
 		return;
 	}
 	took = seconds() - begun;
-	say("ACK %llu %llu\n", run, n);
-	if (took > disk.longest) {
-		disk.longest = took;
-		say("STALL %llu %llu %.0f\n", run, n, took * 1000);
-	}
+	say("ACK %llu %llu %.0f\n", run, n, took * 1e6);
 	disk.n++;
 }
 

@@ -150,8 +150,14 @@ def main():
     parser = argparse.ArgumentParser(prog="demo")
     parser.add_argument("--keep", action="store_true",
                         help="leave everything running until Ctrl-C")
+    parser.add_argument("--attached", action="store_true",
+                        help="move a volume that a guest writes to")
     parser.add_argument("--builddir", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.attached:
+        import demo_attached
+
+        return demo_attached.main(arguments.builddir)
     began = time.monotonic()
     demo = Demo(arguments.builddir)
     image = demo.make_image()

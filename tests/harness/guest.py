@@ -8,6 +8,7 @@ nothing but write a pattern which can be verified (tests/guest).
         guest.acknowledged()            # (run, n) of the last durable write
         kit.verify(path, run, n)        # {"lost": 0, "torn": 0, ...}
 """
+import fcntl
 import glob
 import gzip
 import json
@@ -49,10 +50,12 @@ class Kit:
         self.directory = os.path.join(os.path.abspath(builddir), "guest")
         os.makedirs(self.directory, exist_ok=True)
         self.verifier = os.path.join(self.directory, "verify")
-        self.kernel, self.version = self._unpack_kernel()
-        self._compile("init", ["-static"])
-        self._compile("verify", [])
-        self.initramfs = self._make_initramfs()
+        with open(os.path.join(self.directory, "lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.kernel, self.version = self._unpack_kernel()
+            self._compile("init", ["-static"])
+            self._compile("verify", [])
+            self.initramfs = self._make_initramfs()
 
     # The kernel is Debian's, downloaded and unpacked but not installed.
 
@@ -68,7 +71,11 @@ class Kit:
         found = re.search(r"Depends: (linux-image-\S+)", depends)
         if not found:
             raise Missing(f"{PACKAGE} is not known to apt")
-        run(["apt-get", "-q", "download", found[1]], cwd=self.directory)
+        try:
+            run(["apt-get", "-q", "download", found[1]], cwd=self.directory)
+        except RuntimeError:  # a list of packages that is old
+            run(["apt-get", "-q", "update"])
+            run(["apt-get", "-q", "download", found[1]], cwd=self.directory)
         package = glob.glob(f"{self.directory}/{found[1]}_*.deb")[0]
         fresh = f"{self.directory}/kernel.new"
         run(["dpkg", "-x", package, fresh])
@@ -141,7 +148,8 @@ def member(inode, name, mode, data):
 
 
 class Libvirt:
-    """The session daemon of user nobody in a directory of its own."""
+    """The session daemon of user nobody, or of ours if that is not root, in a directory of
+    its own."""
 
     def __init__(self, kit, directory=None):
         for program in ("libvirtd", "virsh", "qemu-system-x86_64"):
@@ -151,7 +159,8 @@ class Libvirt:
         self.kit = kit
         # Short: sockets are made deep below it.
         self.directory = directory or processes.temporary_directory("dlv-")
-        self.user = pwd.getpwnam("nobody")
+        root = os.getuid() == 0
+        self.user = pwd.getpwnam("nobody") if root else pwd.getpwuid(os.getuid())
         self.pid = None
         self.guests = []
         self.env = {**os.environ, "HOME": self.directory, "LIBVIRT_AUTOSTART": "0",
@@ -168,6 +177,8 @@ class Libvirt:
 
     def as_nobody(self):
         """What stands before a command that is run by that user."""
+        if os.getuid() != 0:
+            return []
         return ["setpriv", "--reuid", str(self.user.pw_uid), "--regid",
                 str(self.user.pw_gid), "--clear-groups"]
 
@@ -295,7 +306,7 @@ class Guest:
 
     def acknowledged(self):
         """(run, n) of the last durable write; a line that is being written is left out."""
-        found = re.findall(rb"ACK (\d+) (\d+)\r?\n", self.said()[-4096:])
+        found = re.findall(rb"ACK (\d+) (\d+) \d+\r?\n", self.said()[-4096:])
         return (int(found[-1][0]), int(found[-1][1])) if found else (0, 0)
 
     def serial(self):
@@ -320,10 +331,15 @@ class Guest:
         run_number = run_number or self.acknowledged()[0]
         return re.findall(rb"ERROR %d [^\r\n]*" % run_number, self.said())
 
-    def longest_stall(self, run_number):
-        """Milliseconds."""
-        return max([int(m) for r, m in re.findall(rb"STALL (\d+) \d+ (\d+)", self.said())
-                    if int(r) == run_number] or [0])
+    def writes(self, run_number):
+        """n -> milliseconds that it took."""
+        return {int(n): int(us) / 1000
+                for r, n, us in re.findall(rb"ACK (\d+) (\d+) (\d+)\r?\n", self.said())
+                if int(r) == run_number}
+
+    def longest_stall(self, run_number, first=0):
+        """Milliseconds, of the writes from first on."""
+        return max([ms for n, ms in self.writes(run_number).items() if n >= first] or [0])
 
     # As libvirt shows it.
 
