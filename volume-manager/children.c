@@ -35,8 +35,8 @@ static void unlink_child(struct child *child)
 		p = &(*p)->next;
 	if (*p)
 		*p = child->next;
-	if (child->kind == CHILD_OPERATION)
-		child->manager->running--;
+	if (child->kind == CHILD_LOOK)
+		child->managed->looks--;
 }
 
 static void close_io(struct child *child)
@@ -205,15 +205,17 @@ static int spawn(
 	return 0;
 }
 
-int child_start(struct manager *manager, enum child_kind kind, const char *id,
+int child_start(struct managed *managed, enum child_kind kind, const char *id,
 	const struct operation *op, struct error *err)
 {
+	struct manager *manager = managed->manager;
 	AUTO(free) struct child *child = calloc(1, sizeof(*child));
 	char epoch[24];
 
 	if (!child)
 		return error_no_memory(err);
 	child->manager = manager;
+	child->managed = managed;
 	child->kind = kind;
 	child->fd = -1;
 	snprintf(child->id, sizeof(child->id), "%s", id);
@@ -229,9 +231,9 @@ int child_start(struct manager *manager, enum child_kind kind, const char *id,
 	ev_io_init(&child->io, on_readable, child->fd, EV_READ);
 	child->io.data = child;
 	ev_io_start(loop_ev(manager->loop), &child->io);
-	child->heard_at = clock_seconds();
-	if (kind == CHILD_OPERATION)
-		manager->running++;
+	child->heard_at = child->started_at = clock_seconds();
+	if (kind == CHILD_LOOK)
+		managed->looks++;
 	log_debug("worker started kind=%s id=%s pid=%d", kind_names[kind], id,
 		(int)child->pid);
 	child->next = manager->children;
@@ -260,11 +262,25 @@ static bool is_silent(const struct child *child)
 	return child->fd >= 0 && clock_seconds() - child->heard_at > seconds;
 }
 
+/* A look is short, or its storage hangs; then its worker lives, and cannot even be killed
+ * perhaps. */
+static void check_look(struct child *child)
+{
+	double age = clock_seconds() - child->started_at;
+
+	if (child->kind != CHILD_LOOK || child->given_up ||
+		age < child->manager->settings->worker_timeout)
+		return;
+	kill(child->pid, SIGKILL);
+	scan_give_up_look(child);
+}
+
 void children_check(struct manager *manager)
 {
 	struct ev_loop *ev = loop_ev(manager->loop);
 
 	for (struct child *c = manager->children; c; c = c->next) {
+		check_look(c);
 		if (!is_silent(c))
 			continue;
 		/* This process may have been stopped itself. */

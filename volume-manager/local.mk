@@ -20,6 +20,7 @@ volume_manager_libmanager_a_SOURCES = \
 	volume-manager/methods_service.c \
 	volume-manager/process.c volume-manager/process.h \
 	volume-manager/report_nfs.c volume-manager/reports.c \
+	volume-manager/slots.c volume-manager/slots.h \
 	volume-manager/scan.c volume-manager/silence.c
 
 volume_manager_libwork_a_SOURCES = \

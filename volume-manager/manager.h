@@ -11,6 +11,7 @@
  *	reports.c	what the backends have: asked of workers, told to the schedulers
  *	report_nfs.c	... in the form of Cinder's driver nfs
  *	scan.c		rows that are due: operations, garbage, exports
+ *	slots.c		how much work runs at once
  *	peers.c		what Python services are to delete
  *	silence.c	hosts that are gone
  *	children.c	worker processes
@@ -45,6 +46,7 @@ struct managed {
 	bool serving; /* its RPC queues are declared */
 	bool answered; /* that worker has said something */
 	bool looking; /* a stats worker is running */
+	unsigned looks; /* processes that look at a volume, given up or not */
 	bool missed; /* a look was due while the last one was still running */
 	uint64_t total_bytes, free_bytes;
 	bool thin;
@@ -64,9 +66,10 @@ enum child_kind {
 struct child {
 	struct child *next;
 	struct manager *manager;
+	struct managed *managed; /* the backend it works on */
 	enum child_kind kind;
 	char id[ADDRESS_SIZE]; /* of the row; of the backend for stats */
-	struct operation op; /* CHILD_OPERATION: as claimed */
+	struct operation op; /* CHILD_OPERATION: as claimed; copies as read since */
 	pid_t pid;
 	ev_child exit;
 	ev_io io; /* our end of the worker's descriptor 3 */
@@ -74,6 +77,8 @@ struct child {
 	char line[4096];
 	size_t used;
 	double heard_at; /* it said something, or was started */
+	double started_at;
+	bool given_up; /* CHILD_LOOK: took too long, its row says so */
 	bool closing; /* CHILD_EXPORT: it was killed, since its row says so */
 };
 
@@ -101,7 +106,6 @@ struct manager {
 	char *worker_path;
 	struct child *children;
 	struct watch *watches;
-	unsigned running; /* operations */
 	bool schema_ok, stopping;
 	bool lost; /* a lease was lost: exit status 1, so that it is started again */
 	double next_line; /* one log line a minute while something is awaited */
@@ -136,13 +140,14 @@ struct managed *manager_find(struct manager *manager, const char *address);
 
 /* children.c */
 /* Start drover-worker KIND ID [epoch]; op for operations, else NULL. */
-int child_start(struct manager *manager, enum child_kind kind, const char *id,
+int child_start(struct managed *managed, enum child_kind kind, const char *id,
 	const struct operation *op, struct error *err);
 struct child *child_find(struct manager *manager, enum child_kind kind, const char *id);
 /* Scan when this process ends; a second call for the same id and process is nothing. */
 int watch_process(
 	struct manager *manager, const char *id, pid_t pid, struct error *err);
-/* Kill workers that have said nothing for worker_timeout: they are stopped. */
+/* Kill workers that have said nothing for worker_timeout: they are stopped; and looks that
+ * take as long. */
 void children_check(struct manager *manager);
 /* Tell all workers until when the lease counts. */
 void children_tell_lease(struct manager *manager);
@@ -162,6 +167,8 @@ void locks_sweep(struct manager *manager);
 void manager_scan(struct manager *manager);
 /* Requests that nobody took up: their volumes are set back. */
 void manager_find_lost(struct manager *manager);
+/* Its storage has not answered in time: its row says so, and the next one has its slot. */
+void scan_give_up_look(struct child *child);
 /* A worker has ended. */
 void scan_child_ended(struct manager *manager, const struct child *child, int status);
 

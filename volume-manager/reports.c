@@ -25,8 +25,8 @@ void reports_look_at(struct managed *managed)
 		return;
 	}
 	managed->missed = false;
-	if (child_start(managed->manager, CHILD_STATS, managed->settings->host, NULL,
-		    &err) < 0) {
+	if (child_start(managed, CHILD_STATS, managed->settings->host, NULL, &err) <
+		0) {
 		log_error("%s", err.text);
 		return;
 	}

@@ -16,13 +16,15 @@
 #include "common/store/retype.h"
 #include "volume-manager/manager.h"
 #include "volume-manager/process.h"
+#include "volume-manager/slots.h"
 #include "volume-manager/work.h"
 
+/* Of each backend: the storage of one may hang. */
 #define MAX_GARBAGE_WORKERS 2
 #define MAX_LOOK_WORKERS 4
+/* Those that were given up but cannot be killed count here. */
+#define MAX_LOOK_PROCESSES 32
 #define DUE_LIMIT 200
-/* Creations and cancellations may exceed max_operations by so many. */
-#define SHORT_OPERATIONS 4
 /* A request is on its way for as long; then it was lost. */
 #define LOST_SECONDS 60.0
 /* Several pieces of work that end together make one report. */
@@ -39,57 +41,87 @@ static void log_claim(const struct operation *op)
 		(long long)epoch_number(op->epoch));
 }
 
-static int start_operations(
-	struct manager *manager, const struct managed *managed, struct error *err)
+/* What runs, on all backends and on this one. */
+static void count_slots(
+	const struct managed *managed, struct slot_use *all, struct slot_use *own)
 {
-	const unsigned limit = (unsigned)manager->settings->max_operations;
-	AUTO(free) struct operation *list = NULL;
+	*all = *own = (struct slot_use) { { 0 } };
+	for (const struct child *c = managed->manager->children; c; c = c->next) {
+		if (c->kind != CHILD_OPERATION)
+			continue;
+		all->count[slot_of(&c->op)]++;
+		if (c->managed == managed)
+			own->count[slot_of(&c->op)]++;
+	}
+}
+
+static bool has_slot(const struct managed *managed, const struct operation *op)
+{
+	const struct manager *manager = managed->manager;
+	struct slot_use all, own;
+
+	count_slots(managed, &all, &own);
+	return slots_allow(slot_of(op), (unsigned)manager->settings->max_operations,
+		&all, &own, manager->count == 1);
+}
+
+static int start_operation(
+	struct managed *managed, const struct operation *due, struct error *err)
+{
+	struct manager *manager = managed->manager;
 	struct operation op;
+	int claimed =
+		store_operation_claim(manager->db, due->id, manager->owner, &op, err);
+
+	if (claimed <= 0)
+		return claimed;
+	log_claim(&op);
+	return child_start(managed, CHILD_OPERATION, op.id, &op, err);
+}
+
+static int start_operations(
+	struct manager *manager, struct managed *managed, struct error *err)
+{
+	AUTO(free) struct operation *list = NULL;
 	int count = store_operation_due(
 		manager->db, managed->settings->host, DUE_LIMIT, &list, err);
 
+	/* What runs may have become long. */
 	for (int i = 0; i < count; i++) {
-		bool is_short =
-			strcmp(list[i].kind, "migrate_volume") != 0 || list[i].cancel;
+		struct child *child = child_find(manager, CHILD_OPERATION, list[i].id);
 
-		if (child_find(manager, CHILD_OPERATION, list[i].id))
-			continue;
-		if (manager->running >= limit + (is_short ? SHORT_OPERATIONS : 0))
-			return 0;
-		int claimed = store_operation_claim(
-			manager->db, list[i].id, manager->owner, &op, err);
-		if (claimed < 0)
-			return -1;
-		if (!claimed)
-			continue;
-		log_claim(&op);
-		if (child_start(manager, CHILD_OPERATION, op.id, &op, err) < 0)
-			return -1;
+		if (child)
+			child->op.copies = list[i].copies;
 	}
+	for (int i = 0; i < count; i++)
+		if (!child_find(manager, CHILD_OPERATION, list[i].id) &&
+			has_slot(managed, &list[i]) &&
+			start_operation(managed, &list[i], err) < 0)
+			return -1;
 	return count < 0 ? -1 : 0;
 }
 
-static unsigned count_children(const struct manager *manager, enum child_kind kind)
+static unsigned count_children(const struct managed *managed, enum child_kind kind)
 {
 	unsigned count = 0;
 
-	for (const struct child *c = manager->children; c; c = c->next)
-		count += c->kind == kind;
+	for (const struct child *c = managed->manager->children; c; c = c->next)
+		count += c->managed == managed && c->kind == kind && !c->given_up;
 	return count;
 }
 
 static int start_garbage(
-	struct manager *manager, const struct managed *managed, struct error *err)
+	struct manager *manager, struct managed *managed, struct error *err)
 {
 	AUTO(free) struct garbage *list = NULL;
 	int count = store_garbage_due(
 		manager->db, managed->settings->host, DUE_LIMIT, &list, err);
 
 	for (int i = 0; i < count; i++) {
-		if (count_children(manager, CHILD_GARBAGE) >= MAX_GARBAGE_WORKERS)
+		if (count_children(managed, CHILD_GARBAGE) >= MAX_GARBAGE_WORKERS)
 			return 0;
 		if (!child_find(manager, CHILD_GARBAGE, list[i].id) &&
-			child_start(manager, CHILD_GARBAGE, list[i].id, NULL, err) < 0)
+			child_start(managed, CHILD_GARBAGE, list[i].id, NULL, err) < 0)
 			return -1;
 	}
 	return count < 0 ? -1 : 0;
@@ -142,8 +174,9 @@ static int close_export(
 }
 
 static int keep_export(
-	struct manager *manager, const struct export *export, struct error *err)
+	struct managed *managed, const struct export *export, struct error *err)
 {
+	struct manager *manager = managed->manager;
 	const struct child *child = child_find(manager, CHILD_EXPORT, export->id);
 	bool open = strcmp(export->state, "open") == 0;
 
@@ -167,7 +200,7 @@ static int keep_export(
 		log_warning("export is started again id=%s export=%s",
 			export->volume_id, export->id);
 	}
-	return child_start(manager, CHILD_EXPORT, export->id, NULL, err);
+	return child_start(managed, CHILD_EXPORT, export->id, NULL, err);
 }
 
 static int start_exports(
@@ -180,7 +213,7 @@ static int start_exports(
 		const struct export *export = &list[i];
 		int done = strcmp(export->state, "closing") == 0
 			? close_export(manager, export, err)
-			: keep_export(manager, export, err);
+			: keep_export(managed, export, err);
 
 		if (done < 0)
 			return -1;
@@ -189,7 +222,7 @@ static int start_exports(
 }
 
 static int start_read_backs(
-	struct manager *manager, const struct managed *managed, struct error *err)
+	struct manager *manager, struct managed *managed, struct error *err)
 {
 	AUTO(free) struct read_back *list = NULL;
 	int count =
@@ -197,25 +230,44 @@ static int start_read_backs(
 
 	for (int i = 0; i < count; i++)
 		if (!child_find(manager, CHILD_READ_BACK, list[i].operation_id) &&
-			child_start(manager, CHILD_READ_BACK, list[i].operation_id,
+			child_start(managed, CHILD_READ_BACK, list[i].operation_id,
 				NULL, err) < 0)
 			return -1;
 	return count < 0 ? -1 : 0;
 }
 
 static int start_looks(
-	struct manager *manager, const struct managed *managed, struct error *err)
+	struct manager *manager, struct managed *managed, struct error *err)
 {
 	AUTO(free) struct look *list = NULL;
 	int count = store_look_due(manager->db, managed->settings->host, &list, err);
 
 	for (int i = 0; i < count; i++)
-		if (count_children(manager, CHILD_LOOK) < MAX_LOOK_WORKERS &&
+		if (count_children(managed, CHILD_LOOK) < MAX_LOOK_WORKERS &&
+			managed->looks < MAX_LOOK_PROCESSES &&
 			!child_find(manager, CHILD_LOOK, list[i].volume_id) &&
-			child_start(manager, CHILD_LOOK, list[i].volume_id, NULL, err) <
+			child_start(managed, CHILD_LOOK, list[i].volume_id, NULL, err) <
 				0)
 			return -1;
 	return count < 0 ? -1 : 0;
+}
+
+/* A share that does not answer. Whoever asks again is told, and stands at the end. */
+void scan_give_up_look(struct child *child)
+{
+	struct manager *manager = child->manager;
+	struct error why, err;
+
+	error_set(&why, ERR_TIMEOUT,
+		"the storage of volume '%s' has not answered for %.0f s", child->id,
+		manager->settings->worker_timeout);
+	if (store_look_done(manager->db, child->id, &why, &err) < 0) {
+		log_warning("%s", err.text);
+		return;
+	}
+	child->given_up = true;
+	log_error("%s", why.text);
+	manager_scan_in(manager, 0);
 }
 
 static int scan_backend(

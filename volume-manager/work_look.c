@@ -3,6 +3,7 @@
  * host is told where it is. */
 #include <stdio.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/store/looks.h"
 #include "common/store/volumes.h"
@@ -23,7 +24,8 @@ static int look_at(struct work *work, const char *volume_id, struct error *err)
 	if (!found)
 		return error_set(err, ERR_VOLUME_NOT_FOUND,
 			"volume '%s' could not be found", volume_id);
-	if (work_backend_open(work, volume.host, &backend, err) < 0)
+	if (fault_point("look.looking", err) < 0 ||
+		work_backend_open(work, volume.host, &backend, err) < 0)
 		return -1;
 	if (work_find_object(work, backend, volume.name_id, &object, err) < 0)
 		return -1;

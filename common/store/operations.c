@@ -20,7 +20,8 @@ int store_notify(
 
 #define COLUMNS \
 	"id, kind, volume_id, snapshot_id, host, request_id, phase, epoch, attempts, cancel," \
-	" saved_status, reason"
+	" saved_status, reason, (select copies from drover.source" \
+	"  where operation_id = drover.operation.id) as copies"
 
 static void operation_from_row(const PGresult *rows, int row, struct operation *out)
 {
@@ -44,6 +45,8 @@ static void operation_from_row(const PGresult *rows, int row, struct operation *
 	out->epoch = row_int(rows, row, "epoch");
 	out->attempts = row_int(rows, row, "attempts");
 	out->cancel = row_bool(rows, row, "cancel");
+	out->fills = !row_null(rows, row, "copies");
+	out->copies = row_bool(rows, row, "copies");
 }
 
 int store_operation_known(struct db *db, const char *volume_id, const char *kind,

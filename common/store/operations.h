@@ -41,6 +41,7 @@ struct operation {
 	enum phase phase;
 	int64_t epoch, attempts;
 	bool cancel;
+	bool fills, copies; /* has a source; whose bytes are copied (sources.h) */
 };
 
 /* What became of a request. */

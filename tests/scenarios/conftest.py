@@ -71,7 +71,7 @@ def module_nfs(servers):
     if why:
         pytest.skip(f"skipped, because {why}")
     cloud = NfsCloud(BUILDDIR, processes.temporary_directory("drover-nfs-"),
-                     servers=servers, srcdir=SRCDIR)
+                     servers=servers, srcdir=SRCDIR, drover={"worker_timeout": "8"})
     yield cloud
     cloud.close()
 

@@ -196,6 +196,15 @@ def test_a_volume_that_cinder_made_is_looked_at_first(nfs, api):
     os.unlink(info)
     api.update(volume, attachment, NOVA)
     api.delete(volume, attachment)
+    # Its share hangs: that is told, and leaves its place to others.
+    volume = foreign(nfs)
+    nfs.points.hold("look.looking")
+    with pytest.raises(cinder.exception.VolumeBackendAPIException) as caught:
+        api.initialize(volume, NOVA)
+    assert "has not answered for 8 s" in str(caught.value)
+    nfs.points.release()
+    api.initialize(volume, NOVA)
+    api.terminate(volume, NOVA)
     # There is no file.
     volume = foreign(nfs)
     os.rename(nfs.path(volume), f"{nfs.path(volume)}.away")

@@ -21,6 +21,7 @@ ELSEWHERE = {
     "fill.cloned": "test_life.py",
     "fill.copying": "test_life.py",
     "fill.made": "test_life.py",
+    "look.looking": "test_attach_nfs.py",
     "migrate.roll_back": "test_a_crash_in_the_roll_back",
     "read_back.reading": "test_hosts.py",
     "snapshot.made": "test_life.py",
