@@ -29,6 +29,7 @@ struct waiting {
 	bool behind; /* another about the same volume is before it */
 	uint64_t tag; /* 0: its connection is gone */
 	enum error_code deferred_by; /* ERR_NONE: not tried yet */
+	bool undecided; /* its handler waits for something else */
 	double due, pause_s; /* set aside until then; how long the next time */
 	unsigned redeliveries; /* since it was first tried */
 };
@@ -189,6 +190,15 @@ static void defer(struct inbox *inbox, struct waiting *w, const struct error *wh
 	w->deferred_by = why->code;
 }
 
+static void set_aside(struct waiting *w)
+{
+	if (!w->undecided)
+		log_info("request is kept until it can be decided method=%s request=%s",
+			w->request.method, w->request.request_id);
+	w->undecided = true;
+	w->deferred_by = ERR_DB_RETRY;
+}
+
 /* Has it been handled? Otherwise it has to wait for the database or the broker. */
 static bool handle(struct inbox *inbox, struct waiting *w)
 {
@@ -205,6 +215,9 @@ static bool handle(struct inbox *inbox, struct waiting *w)
 	rc = call_handler(w, &result, &err);
 	if (rc == RPC_FAILED && will_pass(err.code)) {
 		defer(inbox, w, &err);
+		done = false;
+	} else if (rc == RPC_WAIT) {
+		set_aside(w);
 		done = false;
 	} else if (rc != RPC_LATER) {
 		answer(inbox, &w->request, result, rc == RPC_FAILED ? &err : NULL);
@@ -404,6 +417,14 @@ void inbox_deliver(
 	append(inbox, steal(w));
 	if (find_ready(inbox) == end)
 		try_one(inbox, end);
+	schedule(inbox);
+}
+
+void inbox_try_again(struct inbox *inbox)
+{
+	for (struct waiting *w = inbox->first; w; w = w->next)
+		if (w->undecided)
+			w->due = 0;
 	schedule(inbox);
 }
 

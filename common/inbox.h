@@ -3,8 +3,8 @@
  *
  * A message is acknowledged after its handler returned. One whose handler found no database
  * waits and is tried again; whatever comes later waits behind it, so nothing overtakes. One
- * that met a locked row, or that the broker did not take to be sent on, is set aside: only
- * later messages about the same volume wait for it. What waits is bounded by the prefetch.
+ * that met a locked row, that the broker did not take to be sent on, or that its handler
+ * cannot decide yet, is set aside: only later messages about the same volume wait for it. What waits is bounded by the prefetch.
  * A message that ended the process before, more than once, is rejected.
  */
 #ifndef COMMON_INBOX_H
@@ -49,6 +49,8 @@ void inbox_deliver(
 void inbox_forget_tags(struct inbox *inbox);
 /* The connection was closed, and what waits is the broker's again: forget it. */
 void inbox_give_back(struct inbox *inbox);
+/* Messages that were set aside by their handlers (RPC_WAIT) are due. */
+void inbox_try_again(struct inbox *inbox);
 /* No more handlers are called. True when one is running just now. */
 bool inbox_stop(struct inbox *inbox);
 

@@ -292,6 +292,11 @@ void rpc_pause(struct rpc *rpc, bool paused)
 		inbox_give_back(rpc->inbox);
 }
 
+void rpc_try_again(struct rpc *rpc)
+{
+	inbox_try_again(rpc->inbox);
+}
+
 void rpc_stop(struct rpc *rpc)
 {
 	/* A handler's own message is acknowledged first. */

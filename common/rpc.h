@@ -81,6 +81,8 @@ enum {
 			    envelope_volume_id(). */
 	RPC_DONE = 0, /* *result (may stay NULL) is the reply; handed over */
 	RPC_LATER = 1, /* the handler will call rpc_reply() some time */
+	RPC_WAIT = 2, /* it cannot be decided yet: as ERR_DB_RETRY, and earlier after
+			 rpc_try_again() */
 };
 typedef int (*rpc_handler)(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err);
@@ -112,6 +114,8 @@ int rpc_serve(struct rpc *rpc, const struct rpc_service *service, struct error *
 /* Give back what is not handled yet and take nothing until told otherwise: another server
  * of the same name may. Not within a handler. Replies can still be sent. */
 void rpc_pause(struct rpc *rpc, bool paused);
+/* What handlers have answered with RPC_WAIT is given to them again soon. */
+void rpc_try_again(struct rpc *rpc);
 /* Stop taking new messages (consumers cancelled); replies can still be sent. */
 void rpc_stop(struct rpc *rpc);
 /* Called in the loop each time all consumers are in place (again). */

@@ -5,7 +5,6 @@ scheduler_libscheduler_a_SOURCES = \
 	scheduler/create.c \
 	scheduler/extend.c \
 	scheduler/filters.c \
-	scheduler/held.c scheduler/held.h \
 	scheduler/methods.c \
 	scheduler/migrate.c \
 	scheduler/placement.c scheduler/placement.h \

@@ -16,41 +16,51 @@ static int on_report(void *arg, const struct rpc_request *request,
 
 	if (taken < 0)
 		return RPC_FAILED;
-	if (taken && s->held.first)
-		held_retry(s);
+	if (taken)
+		rpc_try_again(s->rpc);
 	return RPC_DONE;
 }
 
 /* ---- requests ---- */
 
+/* What waits for reports stays the broker's until it is decided: this process may die. The
+ * reports come by a queue of their own. */
+static int run(struct scheduler *s, request_step step,
+	const struct rpc_request *request, struct error *err)
+{
+	int rc = step(s, request, err);
+
+	return rc == STEP_WAIT ? RPC_WAIT : rc;
+}
+
 static int on_create_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	return held_run(arg, create_volume, request, err);
+	return run(arg, create_volume, request, err);
 }
 
 static int on_migrate_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	return held_run(arg, migrate_volume, request, err);
+	return run(arg, migrate_volume, request, err);
 }
 
 static int on_extend_volume(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	return held_run(arg, extend_volume, request, err);
+	return run(arg, extend_volume, request, err);
 }
 
 static int on_create_snapshot(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	return held_run(arg, create_snapshot, request, err);
+	return run(arg, create_snapshot, request, err);
 }
 
 static int on_retype(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
-	return held_run(arg, retype_volume, request, err);
+	return run(arg, retype_volume, request, err);
 }
 
 /* ---- what is not served: the rows that the API tier wrote get their last status ---- */

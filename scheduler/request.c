@@ -89,7 +89,7 @@ bool scheduler_misses_reports(
 {
 	bool missed = false;
 
-	if (s->stopping || s->held.count >= HELD_MAX)
+	if (s->stopping)
 		return false;
 	for (size_t i = 0; i < view->service_count; i++)
 		missed = is_missed(s, &view->services[i], target) || missed;

@@ -12,7 +12,6 @@
 #include "common/rpc.h"
 #include "common/settings.h"
 #include "common/store/volumes.h"
-#include "scheduler/held.h"
 #include "scheduler/placement.h"
 #include "scheduler/policy.h"
 #include "scheduler/pools.h"
@@ -25,9 +24,7 @@ struct scheduler {
 	char *suspects_path; /* for the RPC; NULL: there is no state_path */
 	struct policy policy;
 	struct pools pools;
-	struct held held; /* requests that wait for reports */
 	ev_timer beat; /* heartbeat, or the next try to reach the database */
-	ev_timer again; /* for requests that wait */
 	double pause_s; /* until the next try to reach the database */
 	double said_at; /* when a line last told that the database is missing */
 	double asked_at; /* when reports were last asked for */
@@ -100,7 +97,14 @@ struct json_object *request_host(const struct pool *pool);
 void request_log_refused(
 	const struct rpc_request *request, const char *id, const struct error *why);
 
-/* Steps of held.h. */
+enum {
+	STEP_FAILED = -1,
+	STEP_DONE = 0,
+	STEP_WAIT = 1, /* again after the next report, or some seconds */
+};
+typedef int (*request_step)(
+	struct scheduler *s, const struct rpc_request *request, struct error *err);
+
 int create_volume(
 	struct scheduler *s, const struct rpc_request *request, struct error *err);
 int migrate_volume(

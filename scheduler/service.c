@@ -15,7 +15,6 @@
 
 #define FIRST_PAUSE_S 0.5
 #define LONGEST_PAUSE_S 5.0
-#define HELD_PAUSE_S 1.0
 #define SAY_AGAIN_S 60
 #define ASK_AGAIN_S 2
 /* A backend without a row in services is forgotten this long after its last report. */
@@ -162,14 +161,6 @@ static void on_beat(EV_P_ ev_timer *watcher, int events)
 	ev_timer_start(EV_A_ watcher);
 }
 
-static void on_held(EV_P_ ev_timer *watcher, int events)
-{
-	struct scheduler *s = watcher->data;
-
-	if (s->held.first)
-		held_retry(s);
-}
-
 /* ---- life ---- */
 
 /* Unlike the volume manager this program can do without a state_path. */
@@ -215,14 +206,11 @@ int scheduler_new(struct loop *loop, const struct settings *settings,
 	s->pause_s = FIRST_PAUSE_S;
 	ev_timer_init(&s->beat, on_beat, 0., 0.);
 	s->beat.data = s;
-	ev_timer_init(&s->again, on_held, HELD_PAUSE_S, HELD_PAUSE_S);
-	s->again.data = s;
 	if (policy_read(settings, &s->policy, err) < 0 ||
 		db_new(settings->conninfo, "drover-scheduler", &s->db, err) < 0 ||
 		open_rpc(s, err) < 0)
 		return -1;
 	ev_timer_start(loop_ev(loop), &s->beat);
-	ev_timer_start(loop_ev(loop), &s->again);
 	*out = steal(s);
 	return 0;
 }
@@ -232,9 +220,7 @@ void scheduler_free(struct scheduler *s)
 	if (!s)
 		return;
 	ev_timer_stop(loop_ev(s->loop), &s->beat);
-	ev_timer_stop(loop_ev(s->loop), &s->again);
 	rpc_free(s->rpc);
-	held_clear(&s->held);
 	pools_clear(&s->pools);
 	db_free(s->db);
 	free(s->suspects_path);
@@ -247,9 +233,6 @@ void scheduler_stop(struct scheduler *s)
 
 	log_info("stopping");
 	s->stopping = true;
-	held_retry(s);
-	if (s->held.first)
-		log_error("stopping with %zu requests undecided", s->held.count);
 	rpc_stop(s->rpc);
 	if (s->ready && db_is_connected(s->db) &&
 		store_service_down(s->db, s->settings->host, SCHEDULER_BINARY,

@@ -17,7 +17,7 @@ int scheduler_new(struct loop *loop, const struct settings *settings,
 void scheduler_free(struct scheduler *s);
 DEFINE_AUTO(struct scheduler *, scheduler_free)
 
-/* Decide what is still undecided, say that the service is down, leave the loop. */
+/* Say that the service is down, leave the loop; what is undecided stays in the queue. */
 void scheduler_stop(struct scheduler *s);
 
 #endif

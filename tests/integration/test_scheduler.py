@@ -67,7 +67,7 @@ def test_requests_wait_for_the_first_reports(empty):
     created = empty.volume(status="creating")
     empty.peer.migrate(volume, "server1@slow")
     empty.create(created)
-    empty.wait(lambda: empty.log().count("waits for reports") == 2, "both wait")
+    empty.wait(lambda: empty.log().count("is kept until") == 2, "both wait")
     assert empty.operation(volume) is None
     empty.report("server1@slow", {"s": {}}, wait=False)
     row = empty.wait(lambda: empty.operation(volume), "it is admitted")
@@ -77,19 +77,23 @@ def test_requests_wait_for_the_first_reports(empty):
     empty.wait(lambda: empty.row(created)["host"], "it is placed")
 
 
-def test_a_stop_decides_what_still_waits(empty):
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_what_waits_outlives_the_scheduler(empty, end):
+    """It is the broker's until it is decided."""
     empty.sync()
     empty.add_service("server1@fast")
     empty.add_service("server1@slow")
     empty.start()
     volume = empty.volume("server1@fast#a")
     empty.peer.migrate(volume, "server1@slow")
-    empty.wait(lambda: "waits for reports" in empty.log(), "it waits")
-    empty.cloud.scheduler.stop()
-    row = empty.operation(volume)
-    assert (row["phase"], row["reason"]) == (
-        "failed", "target 'server1@slow' has not reported its pools yet")
-    assert empty.row(volume)["migration_status"] is None
+    empty.wait(lambda: "is kept until" in empty.log(), "it waits")
+    getattr(empty.cloud.scheduler, end)()
+    assert empty.operation(volume) is None
+    empty.start()
+    empty.wait(lambda: empty.log().count("is kept until") == 2, "it waits again")
+    empty.report("server1@slow", {"s": {}}, wait=False)
+    row = empty.wait(lambda: empty.operation(volume), "it is admitted")
+    assert (row["target"], row["phase"]) == ("server1@slow#s", "queued")
 
 
 # ---- reports and get_pools ----
