@@ -318,13 +318,16 @@ int store_garbage_claim(
 int store_garbage_in_use(
 	struct db *db, const struct garbage *garbage, struct error *err)
 {
-	/* coalesce(_name_id, id) is what object names are based on. */
+	/* coalesce(_name_id, id) is what object names are based on. A snapshot that could
+	 * not be made keeps its row, in status error, and has no use for its object. */
 	static const char sql[] =
 		"select 1 from public.volumes v where not v.deleted"
 		" and split_part(v.host, '#', 1) = $1"
 		" and coalesce(v._name_id, v.id) = $2 union all"
 		" select 1 from public.snapshots p where not p.deleted and p.id = $2"
-		" limit 1";
+		" and not exists (select 1 from drover.operation o where"
+		"  o.snapshot_id = p.id and o.kind = 'create_snapshot'"
+		"  and o.phase = 'failed') limit 1";
 	AUTO(PQclear) PGresult *rows = NULL;
 
 	return db_query(db, sql, &rows, err, garbage->host, garbage->volume_id);

@@ -377,9 +377,9 @@ int store_volume_delete_locked(
 {
 	static const char *const statements[] = {
 		"update public.volumes set status = 'deleted', deleted = true,"
-		" deleted_at = localtimestamp, terminated_at = coalesce(terminated_at,"
-		" localtimestamp), migration_status = null where id = $1 and not "
-		"deleted",
+		" deleted_at = localtimestamp, attach_status = 'detached',"
+		" terminated_at = coalesce(terminated_at, localtimestamp),"
+		" migration_status = null where id = $1 and not deleted",
 		"update public.volume_metadata set deleted = true,"
 		" deleted_at = localtimestamp where volume_id = $1 and not deleted",
 		"update public.volume_admin_metadata set deleted = true,"
