@@ -11,7 +11,7 @@ import uuid
 
 import processes
 import shape
-from cinder_cloud import BUSY, CONNECTOR
+from cinder_cloud import AS_NOVA, BUSY, CONNECTOR
 
 TABLES = (*shape.TABLES, "volume_metadata", "volume_admin_metadata", "services",
           "quota_usages", "reservations", "workers", "messages")
@@ -29,6 +29,10 @@ EVENTS = {"80": "crash", "82": "same id", "83": "new id", "84": "same id", "85":
 CHANCE = ("os-vol-host-attr:host", "updated_at", "status", "service_uuid", "shared_targets")
 # scenario -> the only backends that take volumes: captures tell which was chosen, not why.
 ONLY = {"10": ["server1@nfs-2"], "60": ["server1@nfs-2", "server2@nfs-1"]}
+# scenario -> volumes that are there beside those that it names.
+OTHERS = {"49": ["server1@nfs-1#nfs1"]}
+# scenario -> the server whose volumes Nova does not move.
+REFUSED = {"78": "ffffffff-0000-0000-0000-000000000404"}
 # scenario -> what is out of order: the volume's own object, or a backend.
 BROKEN = {"39": "object", "3a": "object", "5d": "server1@nfs-1"}
 
@@ -132,6 +136,13 @@ class Replay:
             return row["id"]
         return None
 
+    def _learn_attachments(self):
+        """The older way to attach answers without an id."""
+        for row in self.cloud.sql("select id, volume_id from volume_attachment"
+                                  " where not deleted order by created_at"):
+            if row["volume_id"] in self.names.of and row["id"] not in self.names.of:
+                self.names.learn(row["id"], "A")
+
     def bind(self, wanted, found):
         """Objects that are new in an answer get the names that the capture has there."""
         if isinstance(wanted, dict) and isinstance(found, dict):
@@ -163,15 +174,23 @@ class Replay:
         before = self.data["before"]
         if self.data["steps"] and "start" in self.data["steps"][0]:
             self._prepare_start(**self.data["steps"][0])
+        for host in OTHERS.get(self.number, ()):
+            self.cloud.make("other", host)
+        temporary = [n for n in before if n[0] == "V" and
+                     before[n].get("migration_status", "").startswith("target:")]
         for name in sorted(before):
-            if name[0] == "V":
+            if name[0] == "V" and name not in temporary:
                 self.names.name(self._make_volume(before[name]), name)
         for name in sorted(before):
             if name[0] == "S":
                 self.names.name(self._make_snapshot(before[name]), name)
-        for name in sorted(before):
-            if name[0] == "A":
+        attached = [n for n in sorted(before) if n[0] == "A"]
+        for name in attached:
+            if before[name]["volume_id"].strip("{}") not in temporary:
                 self._make_attachment(name, before[name])
+        for name in temporary:
+            self._start_swap(name, before[name], [
+                n for n in attached if before[n]["volume_id"] == "{%s}" % name])
         for name in sorted(before):
             if name[0] == "V":
                 self._align(self.id(name), before[name])
@@ -179,6 +198,9 @@ class Replay:
             self.cloud.sql("update services set disabled = true where topic ="
                            " 'cinder-volume' and host <> all(%s)", ONLY[self.number])
         self.cloud.settled_but(self._states(), 10)
+        if self.number in REFUSED:
+            self.cloud.nova.answers["PUT", REFUSED[self.number]] = (404, {
+                "itemNotFound": {"code": 404, "message": "Instance could not be found."}})
         what = BROKEN.get(self.number)
         if what == "object":
             self._repair = self.cloud.broken_object(self.id("V1"))
@@ -262,6 +284,29 @@ class Replay:
             self._ask("POST", f"/attachments/{attachment}/action",
                       {"os-complete": attachment})
 
+    def _start_swap(self, name, state, attached):
+        """A migration of a guest's volume that has come to where Nova is asked. attached:
+        whom the guest has instead of the source by then."""
+        source = self.fill(state["migration_status"]).split(":")[1]
+        old = None
+        if attached:
+            old = f"{name} before"
+            self._make_attachment(old, {**self.data["before"][attached[0]],
+                                        "volume_id": source})
+        self._ask("POST", f"/volumes/{source}/action",
+                  {"os-migrate_volume": {"host": state["host"]}})
+
+        def asked():
+            return [r["temporary_id"] for r in self.cloud.swapping()
+                    if r["volume_id"] == source]
+
+        temporary = self.cloud.wait_for(asked, 20, "Nova is asked to move the guest")[0]
+        self.names.name(temporary, name)
+        for attachment in attached:
+            self._make_attachment(attachment, self.data["before"][attachment])
+        if old:
+            self._ask("DELETE", f"/attachments/{self.id(old)}", headers=AS_NOVA)
+
     def _align(self, volume, state):
         """What is left to make of the row is what somebody did before."""
         columns = ("status", "attach_status", "migration_status", "previous_status")
@@ -322,6 +367,7 @@ class Replay:
             return self._start(step["start"])
         self._wait_for(step)
         found = self._command(step) if "cli" in step else self._request(step)
+        self._learn_attachments()
         wanted = {k: v for k, v in step.items()
                   if k in ("rc", "out", "err", "status", "response")}
         if step.get("cli", "").startswith("cinder create "):
@@ -379,6 +425,7 @@ class Replay:
         else:
             done = self.cloud.api.run(*arguments)
         self.bind_output(step["out"], done.stdout)
+        self._learn_attachments()
         found = {"rc": done.returncode, "out": shape.output(done.stdout, self.names)}
         if arguments[0] == "cinder" and done.stderr:
             found["err"] = [self.names.text(line) for line in done.stderr.splitlines()]
@@ -432,6 +479,8 @@ class Replay:
         for daemon in self.cloud.daemons():
             if not daemon.running():
                 daemon.start()
-        self.cloud.wait_pools()
         self._repair()
+        # Pools of services that are disabled are not listed.
+        self.cloud.enable_services()
+        self.cloud.wait_pools()
         self.cloud.empty()

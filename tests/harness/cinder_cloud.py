@@ -33,6 +33,8 @@ CONNECTOR = {"platform": "x86_64", "os_type": "linux", "ip": "127.0.0.11",
              "host": "compute1", "multipath": False, "do_local_attach": False,
              "initiator": "iqn.1993-08.org.debian:01:server",
              "uuid": "11111111-1111-1111-1111-111111111111"}
+# What tells cinder-api that a service asks, not a user.
+AS_NOVA = {"X-Service-Token": "service", "X-Service-Roles": "service"}
 # A volume that has one of these is being worked on.
 BUSY = ("creating", "deleting", "extending", "retyping", "downloading", "uploading")
 
@@ -40,11 +42,14 @@ BUSY = ("creating", "deleting", "extending", "retyping", "downloading", "uploadi
 class CinderCloud(Cloud):
     """cinder_first: the database is made by 'cinder-manage db sync' and joined by 'drover
     db sync'. driver: nfs, or file where nothing can be mounted. The shares of driver nfs
-    are directories that are mounted beforehand: no NFS server is needed."""
+    are directories that are mounted beforehand: no NFS server is needed. exports: where
+    these directories are, in place of one of the cloud's own."""
 
-    def __init__(self, builddir, cinder_first=False, driver=None, default=None, **options):
+    def __init__(self, builddir, cinder_first=False, driver=None, default=None,
+                 exports=None, **options):
         self._excused = set()
-        self.nova = Nova()
+        self._exports = exports
+        self.nova = Nova(self._attached)
         self.driver = driver or ("nfs" if os.getuid() == 0 else "file")
         self.api = None
         self.commands = Commands(self)
@@ -109,12 +114,18 @@ class CinderCloud(Cloud):
         """The share is mounted on this host: a directory stands in for it."""
         digest = hashlib.md5(share.encode()).hexdigest()
         point = f"{self._mount_base(host)}/{digest}"
-        export = f"{self.tmp}/exports/{share.replace(':', '')}"
+        export = f"{self._exports or self.tmp + '/exports'}/{share.replace(':', '')}"
         if os.path.ismount(point):
             return
         for path in (point, export):
             os.makedirs(path, exist_ok=True)
         subprocess.run(["mount", "--bind", export, point], check=True)
+
+    def _attached(self, server):
+        """Volumes that a server has, as Nova knows them."""
+        return [r["volume_id"] for r in self.sql(
+            "select volume_id from volume_attachment where not deleted"
+            " and instance_uuid = %s and attach_status = 'attached'", server)]
 
     def backend_of(self, host):
         return host.split("#")[0]
@@ -297,8 +308,11 @@ class CinderCloud(Cloud):
 
     def busy(self, but=()):
         but = [i for i in but if i]
+        # A guest is being moved: that goes on until Nova says otherwise.
+        but += [i for r in self.swapping() for i in (r["volume_id"], r["temporary_id"])]
         found = [f"operation {r['kind']} of {r['volume_id']}" for r in self.sql(
-            "select kind, volume_id from drover.operation where finished_at is null")]
+            "select kind, volume_id from drover.operation where finished_at is null"
+            " and (phase <> 'swapping' or volume_id <> all(%s))", but)]
         found += [f"volume {r['id']} {r['status']} {r['migration_status']}"
                   for r in self.sql(
                       "select id, status, migration_status from volumes where not deleted"
@@ -312,6 +326,22 @@ class CinderCloud(Cloud):
         found += [f"garbage {r['name']}" for r in self.sql(
             "select name from drover.garbage where removed_at is null")]
         return [f for f in found if f not in self._excused]
+
+    def swapping(self):
+        """Migrations that wait for what Nova does."""
+        return self.sql(
+            "select o.volume_id, m.temporary_id from drover.operation o"
+            " join drover.migration m on m.operation_id = o.id"
+            " join drover.swap s on s.operation_id = o.id"
+            " where o.phase = 'swapping' and s.accepted_at is not null")
+
+    def _end_swaps(self):
+        """Nova says what became of the guests: the copy worked when only it is attached."""
+        for row in self.swapping():
+            attached = self.sql1("select count(*) as n from volume_attachment where"
+                                 " volume_id = %s and not deleted", row["volume_id"])["n"]
+            self.action(row["volume_id"], "os-migrate_volume_completion",
+                        {"new_volume": row["temporary_id"], "error": attached > 0})
 
     def untidy(self):
         return [f for f in super().untidy() if f not in self._excused]
@@ -347,13 +377,17 @@ class CinderCloud(Cloud):
         return {f"http://127.0.0.1:{self.api.port}": "http://127.0.0.1:8776",
                 **{self._mount_base(h): f"MOUNT_BASE_{h}" for h in ("server1", "server2")}}
 
+    def enable_services(self):
+        self.sql("update services set disabled = false, disabled_reason = null,"
+                 " frozen = false where not deleted")
+
     def empty(self):
         """All that there is goes, however it looks, and quotas are zero."""
         self.nova.answers.clear()
-        self.sql("update services set disabled = false, disabled_reason = null,"
-                 " frozen = false where not deleted")
+        self._end_swaps()
+        self.enable_services()
         for row in self.sql("select id from volume_attachment where not deleted"):
-            self.rest("DELETE", f"/attachments/{row['id']}")
+            self.rest("DELETE", f"/attachments/{row['id']}", headers=AS_NOVA)
         for row in self.sql("select id from volumes where not deleted and host is not"
                             " null"):
             self.action(row["id"], "os-terminate_connection", {"connector": CONNECTOR})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stand-in for Keystone and Nova: as much of their HTTP interfaces as cinder-api and a
-volume service ask for. One thread of the test's process.
+volume service ask for. One thread of the test's process. Every server runs and has the
+volumes that attached(server) lists; Nova moves none of them by itself.
 
 	nova.requests: what was asked, (method, path, body)
 	nova.answers[(method, part of the path)] = (status, body): another answer
@@ -41,8 +42,13 @@ def _compute(url):
                         "links": [{"rel": "self", "href": f"{url}/v2.1/"}]}}
 
 
+def _server(server):
+    return {"server": {"id": server, "status": "ACTIVE", "OS-EXT-STS:vm_state": "active"}}
+
+
 class Nova:
-    def __init__(self):
+    def __init__(self, attached=lambda server: []):
+        self._attached = attached
         self.port = processes.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.requests = []
@@ -77,6 +83,14 @@ class Nova:
             return 200, _compute(self.url), {}
         if method == "PUT" and "/os-volume_attachments/" in path:
             return 202, None, {}
+        if method == "GET" and path.startswith("/v2.1/servers/"):
+            _, _, _, server, *rest = path.split("/")
+            if not rest:
+                return 200, _server(server), {}
+            if rest == ["os-volume_attachments"]:
+                return 200, {"volumeAttachments": [
+                    {"id": v, "volumeId": v, "serverId": server}
+                    for v in self._attached(server)]}, {}
         if (method, path) == ("POST", "/v2.1/os-server-external-events"):
             events = [{**e, "code": 200, "status": "completed"} for e in body["events"]]
             return 200, {"events": events}, {}
