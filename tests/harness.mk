@@ -10,11 +10,15 @@ EXTRA_DIST += \
 	tests/cinder/differences.json \
 	tests/cinder/replay.py \
 	tests/cinder/shape.py \
+	tests/cinder/test_attach.py \
 	tests/cinder/test_compatibility.py \
+	tests/cinder/test_life.py \
 	tests/cinder/test_migrate.py \
 	tests/cinder/test_mixed.py \
 	tests/cinder/test_replay.py \
 	tests/cinder/test_service.py \
+	tests/cinder/test_takeover.py \
+	tests/cinder/test_transfer.py \
 	tests/data/cinder \
 	tests/harness/cinder_api.py \
 	tests/harness/cinder_cloud.py \

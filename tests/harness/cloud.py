@@ -427,7 +427,7 @@ class Cloud:
                             " and s.status not in ('error', 'creating')"
                             " and exists (select 1 from drover.object o"
                             "  where o.volume_id = s.id)"):
-            want.setdefault(self.backend_of(row["host"]), set()).add(
+            want.setdefault(self.directory(self.backend_of(row["host"])), set()).add(
                 f"snapshot-{row['id']}")
         for backend in self.backends:
             have = set(os.listdir(self.directory(backend)))
