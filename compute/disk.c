@@ -246,8 +246,8 @@ static void fill_source(xmlNodePtr source, const struct location *location)
 	} else if (location->kind == LOCATION_NBD) {
 		set(source, "protocol", "nbd");
 		set(source, "name", location->export);
-		if (location->tls)
-			set(source, "tls", "yes");
+		/* Whatever qemu.conf has as its default. */
+		set(source, "tls", location->tls ? "yes" : "no");
 		host = xmlNewChild(source, NULL, X("host"), NULL);
 		set(host, "name", location->host);
 		set(host, "port", location->port);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All of it: `drover migrate` of a volume that a guest writes to, with every part as it is."""
 import os
+import time
 import uuid
 
 import pytest
@@ -119,9 +120,11 @@ def test_all_of_ours_dies(story, point):
 
 
 def test_cancelled_before_it_goes_over(story):
+    """The copy has not begun when the order to cancel is on its way."""
     story.cloud.fill_behind(story.volume, 200)
-    go = held(story, "compute.copying")
+    go = held(story, "compute.copy")
     story.cloud.drover("cancel", story.volume)
+    time.sleep(1)  # three looks of the worker
     go()
     story.check_stayed("cancelled")
     story.finish(story.old_path)

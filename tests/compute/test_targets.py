@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Targets of other kinds, and managers that do not answer."""
+import hashlib
 import os
 import subprocess
 import uuid
@@ -20,17 +21,17 @@ class Nbd:
         self.export, self.failing = str(uuid.uuid4()), f"{self.path}.failing"
         self.process = None
 
-    def start(self):
+    def start(self, *options):
         self.process = spawn(
-            ["nbdkit", "-f", "-i", "127.0.0.1", "-p", str(self.port), "--filter=error",
+            ["nbdkit", "-f", *options, "-i", "127.0.0.1", "-p", str(self.port), "--filter=error",
              "file", self.path, "error-pwrite=EIO", "error-pwrite-rate=100%",
              f"error-pwrite-file={self.failing}"])
         return self
 
-    def info(self):
+    def info(self, **more):
         return {"driver_volume_type": "nbd", "data": {
             "uri": f"nbd://127.0.0.1:{self.port}/{self.export}", "address": "127.0.0.1",
-            "port": self.port, "export": self.export}}
+            "port": self.port, "export": self.export, **more}}
 
     def stop(self):
         self.process.kill()
@@ -51,6 +52,20 @@ def test_to_a_server(bench, nbd):
     bench.order(nbd.info())
     bench.target_path = nbd.path
     bench.check_moved(path=nbd.export)
+    bench.finish()
+    bench.check_tails()
+
+
+def test_to_a_server_with_certificates(bench, nbd):
+    """Those of libvirt's own configuration."""
+    nbd.stop()
+    nbd.start("--tls=require", f"--tls-certificates={bench.libvirt.pki}",
+              "--tls-verify-peer")
+    bench.attach(full=True)
+    bench.order(nbd.info(tls="certificates"))
+    bench.target_path = nbd.path
+    bench.check_moved(path=nbd.export)
+    assert bench.guest.disk(bench.volume, inactive=True).find("source").get("tls") == "yes"
     bench.finish()
     bench.check_tails()
 
@@ -94,6 +109,35 @@ def test_to_a_block_device(bench):
         bench.detach()
         os.chmod(device, 0o660)
         subprocess.run(["losetup", "-d", device], check=True)
+
+
+def test_to_a_share(bench):
+    """Mounted where os-brick and a backend of driver nfs have it."""
+    if os.getuid() != 0:
+        pytest.skip("skipped, because mounting needs root")
+    share, behind = "127.0.0.1:/shares/a", f"{bench.libvirt.images}/share"
+    point = f"{bench.compute.directory}/mnt/{hashlib.md5(share.encode()).hexdigest()}"
+    for path in (behind, point):
+        os.makedirs(path)
+    subprocess.run(["mount", "--bind", behind, point], check=True)
+    try:
+        bench.attach(full=True)
+        bench.target_path = f"{point}/volume-{bench.target}"
+        os.rename(bench.libvirt.image(bench.target), f"{behind}/volume-{bench.target}")
+        bench.order({"driver_volume_type": "nfs", "data": {
+            "export": share, "name": f"volume-{bench.target}", "format": "raw",
+            "options": None}})
+        bench.check_moved()
+        bench.finish()
+        bench.check_tails()
+    finally:
+        bench.detach()
+        subprocess.run(["umount", "-l", point], check=True)
+    with pytest.raises(Refused, match="is not mounted|only root"):
+        bench.compute.call("attach_volume", instance_id=bench.guest.uuid,
+                           volume_id=bench.volume, attachment_id="", mode="rw",
+                           connection_info={"driver_volume_type": "nfs", "data": {
+                               "export": share, "name": f"volume-{bench.target}"}})
 
 
 def test_the_manager_is_told_until_it_answers(bench):

@@ -21,6 +21,7 @@ import uuid
 import xml.etree.ElementTree as ET
 
 import processes
+from hypervisor import certificates
 from processes import spawn, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -169,8 +170,10 @@ class Libvirt:
             key = "XDG_RUNTIME_DIR" if name == "runtime" else f"XDG_{name.upper()}_HOME"
             self.env[key] = f"{self.directory}/{name}"
             os.makedirs(self.env[key] + ("/libvirt" if name == "config" else ""))
+        self.pki = certificates(f"{self.directory}/pki")
         with open(f"{self.directory}/config/libvirt/qemu.conf", "w") as f:
-            f.write('stdio_handler = "file"\n')
+            f.write('stdio_handler = "file"\nnbd_tls = 1\n'
+                    f'nbd_tls_x509_cert_dir = "{self.pki}"\n')
         self.images = f"{self.directory}/images"
         os.mkdir(self.images)
         run(["chown", "-R", f"{self.user.pw_uid}:{self.user.pw_gid}", self.directory])
@@ -268,7 +271,7 @@ class Guest:
     """One domain. Its console is kept over restarts: run numbers of an earlier boot are
     not looked at."""
 
-    def __init__(self, libvirt, pause_us=2000, start=True):
+    def __init__(self, libvirt, pause_us=10000, start=True):
         self.libvirt = libvirt
         self.uuid = str(uuid.uuid4())
         self.name = f"g{self.uuid[:8]}"
@@ -289,7 +292,7 @@ class Guest:
     def start(self):
         self.begin = os.path.getsize(self.console) if os.path.exists(self.console) else 0
         self.libvirt.virsh("start", self.name)
-        wait_for(lambda: b"GUEST UP" in self.said(), 60, "the guest is up")
+        wait_for(lambda: b"GUEST UP" in self.said(), 180, "the guest is up")
 
     def said(self):
         """What it printed since it was started."""
@@ -314,14 +317,14 @@ class Guest:
         found = re.findall(rb"DISK (\d+) (\d+) (\S*)\r?\n", self.said())
         return found[-1][2].decode() if found else ""
 
-    def wait_writing(self, more=20, deadline=60):
+    def wait_writing(self, more=20, deadline=120):
         """So many more writes; the last one."""
         run_number, n = self.acknowledged()
         wait_for(lambda: self.acknowledged() >= (run_number, n + more), deadline,
                  "the guest writes")
         return self.acknowledged()
 
-    def wait_disk(self, volume, deadline=60):
+    def wait_disk(self, volume, deadline=120):
         wait_for(lambda: self.serial() == volume[:20], deadline, f"it has {volume}")
         self.wait_writing(5)
 
@@ -386,7 +389,7 @@ class Guest:
         """A reboot; its process stays. Its runs begin at 1 again."""
         self.begin += len(self.said())
         self.libvirt.virsh("reset", self.name)
-        wait_for(lambda: b"GUEST UP" in self.said(), 60, "the guest is up again")
+        wait_for(lambda: b"GUEST UP" in self.said(), 180, "the guest is up again")
 
     def destroy(self):
         self.libvirt.virsh("destroy", self.name)
