@@ -7,6 +7,21 @@
 #include "common/hypervisor.h"
 #include "common/store/compute.h"
 
+/* Who sees the guest knows better. */
+static int check_answer(const struct swap_status *status, const struct guest *guest,
+	bool moved, struct error *err)
+{
+	const bool other = moved ? status->source && !status->target : status->target;
+
+	if (other || (!moved && status->state == SWAP_PIVOTING))
+		return error_set(err, ERR_INVALID_VOLUME,
+			"its hypervisor says that instance '%s' is on the %s volume "
+			"(state '%s')",
+			guest->server_id, moved ? "old" : "temporary",
+			swap_state_name(status->state));
+	return 0;
+}
+
 static int ask_hypervisor(struct cli *cli, const struct migration *m,
 	const struct swap *swap, bool moved, struct error *err)
 {
@@ -16,13 +31,19 @@ static int ask_hypervisor(struct cli *cli, const struct migration *m,
 		.target_id = m->temporary_id };
 	struct swap_status status;
 
+	int done;
+
 	if (cli_broker(cli, err) < 0)
+		return -1;
+	/* One that copies still is ended first. */
+	done = moved ? hypervisor_swap_status(cli->rpc, &what, &status, err)
+		     : hypervisor_swap_cancel(cli->rpc, &what, &status, err);
+	if (done < 0 || check_answer(&status, &swap->guest, moved, err) < 0)
 		return -1;
 	return hypervisor_swap_resolve(cli->rpc, &what, moved, &status, err);
 }
 
-/* The hypervisor makes the guest's definition one that starts again; of a swap that goes on it
- * does nothing. Where nobody is, it is the operator's to do. */
+/* The hypervisor makes the guest's definition one that starts again. Where nobody is, it is the operator's to do. */
 static int tell_hypervisor(
 	struct cli *cli, const char *volume_id, bool moved, struct error *err)
 {

@@ -14,6 +14,8 @@ alter table drover.swap
 	-- what the hypervisor said last, and when it said something
 	add column said text,
 	add column said_at timestamptz,
+	-- after its yes it knew nothing of it any more: what it began may go on
+	add column forgotten boolean not null default false,
 	-- the last look, by whatever way
 	add column looked_at timestamptz,
 	add check ((hypervisor is null) = (target_attachment_id is null)),

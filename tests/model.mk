@@ -13,9 +13,17 @@ tests_model_check_model_LDFLAGS =
 
 check_PROGRAMS += tests/model/check-compute
 TESTS += tests/model/check-compute
-tests_model_check_compute_SOURCES = tests/model/compute.c
+tests_model_check_compute_SOURCES = tests/model/compute.c \
+	tests/model/search.c tests/model/search.h
 tests_model_check_compute_CFLAGS = -std=gnu17 $(WARNING_FLAGS) -O2
 tests_model_check_compute_LDFLAGS =
+
+check_PROGRAMS += tests/model/check-hypervisor
+TESTS += tests/model/check-hypervisor
+tests_model_check_hypervisor_SOURCES = tests/model/hypervisor.c \
+	tests/model/search.c tests/model/search.h
+tests_model_check_hypervisor_CFLAGS = -std=gnu17 $(WARNING_FLAGS) -O2
+tests_model_check_hypervisor_LDFLAGS =
 
 check_PROGRAMS += tests/unit/test_nova
 TESTS += tests/unit/test_nova

@@ -196,7 +196,7 @@ static int failed(struct job *job, const struct swap *swap,
 		error_set(&why, ERR_COMPUTE, "%s",
 			status->reason[0] ? status->reason
 					  : "the hypervisor could not move the guest");
-	return take_back(job, swap, true, &why, err);
+	return take_back(job, swap, !swap->forgotten, &why, err);
 }
 
 static int moved(struct job *job, const struct swap *swap,
@@ -239,7 +239,7 @@ static int unknown(struct job *job, struct swap *swap, const struct swap_status 
 		swap->accepted ? "the hypervisor has forgotten what it was asked"
 			       : "the hypervisor did not take it up");
 	/* What it has begun may go on without its knowing. */
-	return take_back(job, swap, !swap->accepted, &why, err);
+	return take_back(job, swap, !swap->forgotten, &why, err);
 }
 
 static int goes_on(struct job *job, const struct swap *swap, struct error *err)
@@ -269,6 +269,7 @@ static int by_status(struct job *job, struct swap *swap,
 					    "has the newest data",
 			err);
 	case SWAP_NONE:
+		swap->forgotten = swap->forgotten || swap->accepted;
 		return unknown(job, swap, status, err);
 	default:
 		return goes_on(job, swap, err);
@@ -364,7 +365,7 @@ static int refused(
 	if (cancel(job, swap, &status, &second) < 0)
 		return compute_later_because(job, 1.0, &second, err);
 	if (is_over(&status) && !status.target)
-		return take_back(job, swap, true, why, err);
+		return take_back(job, swap, !swap->forgotten, why, err);
 	return by_status(job, swap, &status, err);
 }
 

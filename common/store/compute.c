@@ -232,6 +232,7 @@ static void swap_from_row(const PGresult *rows, int row, struct swap *out)
 	out->rpc = strcmp(row_text(rows, row, "api"), "rpc") == 0;
 	out->others = row_int(rows, row, "others");
 	out->said_s = row_double(rows, row, "said_s");
+	out->forgotten = row_bool(rows, row, "forgotten");
 	out->asks = row_int(rows, row, "asks");
 	out->asked = !row_null(rows, row, "asked_s");
 	out->accepted = !row_null(rows, row, "accepted_s");
@@ -273,6 +274,7 @@ int store_swap_read(
 		"  from drover.connection where volume_id = $2)"
 		" select w.attachment_id, w.server_id, w.attach_mode, w.asks, w.failed,"
 		" w.api, w.hypervisor, w.target_attachment_id, w.said,"
+		" w.forgotten,"
 		" extract(epoch from clock_timestamp()"
 		"  - coalesce(w.said_at, w.asked_at)) as said_s,"
 		" (select count(*) from a where not deleted"

@@ -93,7 +93,8 @@ static int said_body(struct db *db, void *arg, struct error *err)
 		" progress_at = clock_timestamp() where operation_id = $1::uuid"
 		" and $3::bigint > 0";
 	static const char said[] =
-		"update drover.swap set said = $2, said_at = clock_timestamp()"
+		"update drover.swap set said = $2, said_at = clock_timestamp(),"
+		" forgotten = forgotten or ($2 = 'none' and accepted_at is not null)"
 		" where operation_id = $1::uuid";
 	const struct saying *what = arg;
 	const struct swap_status *status = what->status;

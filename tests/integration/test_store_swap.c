@@ -120,6 +120,17 @@ static void what_it_says_is_progress(void **state)
 	ok(s, store_swap_get(s->db, &m, &swap, &s->err));
 	assert_string_equal(swap.said, "copying");
 	assert_true(swap.said_s >= 0);
+	/* That it has forgotten stays known. */
+	status = (struct swap_status) { .state = SWAP_NONE };
+	ok(s, store_swap_said(s->db, &m, &status, &s->err));
+	ok(s, store_swap_get(s->db, &m, &swap, &s->err));
+	assert_false(swap.forgotten);
+	ok(s, store_swap_accepted(s->db, &m, &s->err));
+	ok(s, store_swap_said(s->db, &m, &status, &s->err));
+	status.state = SWAP_CANCELLED;
+	ok(s, store_swap_said(s->db, &m, &status, &s->err));
+	ok(s, store_swap_get(s->db, &m, &swap, &s->err));
+	assert_true(swap.forgotten);
 }
 
 static void s_keeps_its_attachment_in_the_switch(void **state)
@@ -229,6 +240,13 @@ static void its_call_is_noted_and_proves_nothing(void **state)
 	begin_asked(s, &m, id);
 	completion = (struct completion) { .volume_id = s->volume,
 		.new_volume_id = m.temporary_id };
+	/* Only its own hypervisor can. */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_fails(s, store_swap_complete(s->db, &completion, &s->err),
+			ERR_INVALID_VOLUME, NULL);
+		completion.host = "one";
+	}
+	completion.host = "two";
 	assert_int_equal(store_swap_complete(s->db, &completion, &s->err), 1);
 	assert_phase_is(s, &m, "swapping");
 	claim(s, &m);

@@ -9,10 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "common/auto.h"
+#include "tests/model/search.h"
 
 enum { SWAPPING, HELD, MOVED, BACK };
 enum { T_NONE, T_RESERVED, T_CONNECTED, T_ATTACHED }; /* T's attachment */
@@ -21,16 +19,15 @@ enum { ON_S, ON_T, GONE };
 enum { N_IDLE, N_RESERVED, N_CONNECTED, N_PIVOTED, N_COMPLETED, N_DETACHED, N_OVER };
 enum { W_NONE, W_ASK, W_SEND, W_ACCEPT, W_BACK, W_BACK_GONE, W_SWITCH, W_HOLD };
 
-/* What must not be: rules that can be left out. */
-enum {
-	RULE_LIVE =
-		1, /* T's attachments are counted in the transaction that deletes it */
-	RULE_ROW =
-		2, /* T's row goes in that transaction: later orders do not find it */
-	RULE_KEEP = 4, /* there, what was connected once is kept */
-	RULE_HELD = 8, /* there, what was attached once is left undecided */
-	RULE_DONE = 16, /* a completion counts only for a guest that has T */
-	ALL_RULES = 31
+/* The rules that can be left out. */
+enum { RULE_LIVE, RULE_ROW, RULE_KEEP, RULE_HELD, RULE_DONE };
+static const char *const rules[] = {
+	[RULE_LIVE] = "attachments are counted where T is deleted",
+	[RULE_ROW] = "T's row goes with its object: later orders do not find it",
+	[RULE_KEEP] = "what was connected once is kept",
+	[RULE_HELD] = "what was attached once is not decided here",
+	[RULE_DONE] = "a completion counts only for a guest that has T",
+	NULL,
 };
 
 struct state {
@@ -41,63 +38,35 @@ struct state {
 };
 
 #define MAX_ASKS 2
-#define SLOTS (1u << 20)
-
-static struct state *queue;
-static uint32_t *slots, *parents; /* each state is reached from its parent */
-static uint32_t count, here;
-static unsigned rules;
-static const char *broken;
-
-static uint32_t hash(const struct state *s)
-{
-	const unsigned char *p = (const unsigned char *)s;
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < sizeof(*s); i++)
-		h = (h ^ p[i]) * 16777619u;
-	return h;
-}
-
 static void found(const struct state *s)
 {
-	uint32_t at = hash(s) & (SLOTS - 1);
-
-	while (slots[at]) {
-		if (memcmp(&queue[slots[at] - 1], s, sizeof(*s)) == 0)
-			return;
-		at = (at + 1) & (SLOTS - 1);
-	}
-	if (count == SLOTS / 2) {
-		fputs("check-compute: too many states\n", stderr);
-		exit(2);
-	}
-	parents[count] = here;
-	queue[count++] = *s;
-	slots[at] = count;
+	search_found(s);
 }
 
 static bool rule(unsigned which)
 {
-	return rules & which;
+	return search_rule(which);
 }
 
 /* ---- what must always be so ---- */
 
-static void check(const struct state *s)
+static const char *check(const void *state)
 {
+	const struct state *s = state;
+
 	if (s->guest == ON_T && s->object == OBJECT_GARBAGE)
-		broken = "the disk of a guest is removed";
+		return "the disk of a guest is removed";
 	if (s->was_attached && s->object == OBJECT_GARBAGE)
-		broken = "what a guest has written is removed";
+		return "what a guest has written is removed";
 	if (s->guest == ON_S && s->phase == MOVED)
-		broken = "the volume is where its guest is not";
+		return "the volume is where its guest is not";
 	/* It is copied still, or again: that would write to what is removed. */
 	if (s->nova >= N_CONNECTED && s->nova < N_OVER && s->guest != GONE &&
 		s->object == OBJECT_GARBAGE)
-		broken = "what Compute copies to is removed";
+		return "what Compute copies to is removed";
 	if (s->nova == N_RESERVED && !s->row && s->attachment != T_NONE)
-		broken = "an attachment without a volume";
+		return "an attachment without a volume";
+	return NULL;
 }
 
 /* ---- Nova ---- */
@@ -302,8 +271,9 @@ static void dies(struct state s)
 
 /* ---- all of it ---- */
 
-static void step(const struct state *now)
+static void step(const void *state)
 {
+	const struct state *now = state;
 	struct state s = *now;
 
 	if (s.orders)
@@ -331,13 +301,10 @@ static void step(const struct state *now)
 	is_told(*now);
 }
 
-/* How it came to the state that is wrong. */
-static void show(uint32_t at)
+static void show(const void *state)
 {
-	const struct state *s = &queue[at];
+	const struct state *s = state;
 
-	if (at)
-		show(parents[at]);
 	printf("#  phase %d attachment %d object %d guest %d nova %d worker %d asks %d"
 	       " orders %d accepted %d failed %d row %d source %d connected %d"
 	       " was_attached %d ok %d error %d\n",
@@ -346,59 +313,16 @@ static void show(uint32_t at)
 		s->connected, s->was_attached, s->says_ok, s->says_error);
 }
 
-static const char *explore(unsigned with)
-{
-	struct state first = { .row = true, .source = true };
-
-	rules = with;
-	broken = NULL;
-	count = here = 0;
-	memset(slots, 0, SLOTS * sizeof(*slots));
-	found(&first);
-	for (uint32_t i = 0; i < count && !broken; i++) {
-		struct state now = queue[i];
-
-		here = i;
-		check(&now);
-		step(&now);
-	}
-	return broken;
-}
-
 int main(void)
 {
-	static const struct {
-		unsigned rule;
-		const char *name;
-	} each[] = {
-		{ RULE_LIVE, "attachments are counted where T is deleted" },
-		{ RULE_ROW, "T's row goes with its object" },
-		{ RULE_KEEP, "what was connected once is kept" },
-		{ RULE_HELD, "what was attached once is not decided here" },
-		{ RULE_DONE, "a completion counts only for a guest that has T" },
-	};
-	const char *why;
-	int failed = 0;
+	static const struct state first = { .row = true, .source = true };
+	static const struct search_model model = { .name = "route compute",
+		.size = sizeof(first),
+		.first = &first,
+		.step = step,
+		.check = check,
+		.show = show,
+		.rules = rules };
 
-	queue = calloc(SLOTS / 2, sizeof(*queue));
-	slots = calloc(SLOTS, sizeof(*slots));
-	parents = calloc(SLOTS / 2, sizeof(*parents));
-	if (!queue || !slots || !parents)
-		return 2;
-	why = explore(ALL_RULES);
-	printf("%s - %u states of route compute%s%s\n", why ? "not ok" : "ok", count,
-		why ? ": " : "", why ? why : "");
-	failed += why != NULL;
-	if (why)
-		show(here);
-	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
-		why = explore(ALL_RULES & ~each[i].rule);
-		printf("%s - needed: %s%s%s\n", why ? "ok" : "not ok", each[i].name,
-			why ? "; else " : "", why ? why : "");
-		failed += why == NULL;
-	}
-	free(queue);
-	free(slots);
-	free(parents);
-	return failed != 0;
+	return search_run(&model) != 0;
 }

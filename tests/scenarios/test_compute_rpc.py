@@ -316,6 +316,10 @@ def test_what_it_cannot_tell_is_held(cloud, peer, hypervisor):
         if answer == "--moved":
             # Whoever is not there cannot be asked; the rows count.
             hypervisor.stop()
+        else:
+            # Whoever is there and sees it knows better.
+            refused = cloud.drover("resolve", volume, "--moved", check=False)
+            assert refused.returncode == 1 and "on the old volume" in refused.stderr
         said = cloud.drover("resolve", volume, answer)
         if answer == "--moved":
             assert "no drover-compute is running" in said.stderr
