@@ -6,27 +6,40 @@ import uuid
 
 import pytest
 import servers as server_module
-from attached_cloud import SLOW, AttachedCloud
+from attached_cloud import FAST, SLOW, AttachedCloud, AttachedHosts
 from conftest import BUILDDIR, SRCDIR
 from processes import wait_for
+from two_hosts import pool
 
 
 @pytest.fixture(scope="module")
-def whole(libvirt, rabbit):
+def postgres():
     postgres = server_module.Postgres()
     postgres.start()
+    yield postgres
+    postgres.close()
+
+
+@pytest.fixture(scope="module")
+def whole(libvirt, rabbit, postgres):
     cloud = AttachedCloud(BUILDDIR, libvirt, (postgres, rabbit), srcdir=SRCDIR)
     yield cloud
     cloud.close()
-    postgres.close()
+
+
+@pytest.fixture(scope="module")
+def hosts(libvirt, rabbit, postgres):
+    cloud = AttachedHosts(BUILDDIR, libvirt, (postgres, rabbit), srcdir=SRCDIR)
+    yield cloud
+    cloud.close()
 
 
 class Story:
     """One volume, from attach to detach."""
 
-    def __init__(self, cloud):
-        self.cloud, self.guest = cloud, cloud.guest
-        self.volume = self.cloud.create(1)
+    def __init__(self, cloud, source=FAST, target=SLOW):
+        self.cloud, self.guest, self.target = cloud, cloud.guest, target
+        self.volume = self.cloud.create(1, host=source)
         self.device = self.cloud.drover_json("attach", self.volume, self.guest.uuid)["device"]
         self.guest.wait_disk(self.volume)
         self.old_path = self.cloud.path(self.volume)
@@ -37,7 +50,7 @@ class Story:
                               " deleted", self.volume)
 
     def begin(self):
-        self.cloud.migrate(self.volume, SLOW, wait=False)
+        self.cloud.migrate(self.volume, self.target, wait=False)
         self.cloud.in_phase(self.volume, "swapping")
 
     def ends(self, deadline=60):
@@ -49,12 +62,19 @@ class Story:
         return {"instance_id": self.guest.uuid, "volume_id": self.volume,
                 "target_id": str(row["temporary_id"])}
 
+    def export(self):
+        """The name of the only server that is open."""
+        rows = self.cloud.sql("select * from drover.export where closed_at is null")
+        assert len(rows) == 1, rows
+        return str(rows[0]["id"])
+
     def check_moved(self):
         assert self.ends() == "done", self.cloud.migration(self.volume)
         path = self.cloud.path(self.volume)
-        assert path.startswith(self.cloud.directory("slow"))
-        assert self.guest.place(self.volume) == path
-        assert self.guest.place(self.volume, inactive=True) == path
+        place = path if self.target == SLOW else self.export()
+        assert path.startswith(self.cloud.directory(self.cloud.backend_of(self.target)))
+        assert self.guest.place(self.volume) == place
+        assert self.guest.place(self.volume, inactive=True) == place
         assert [r["id"] for r in self.rows()] == [self.attachment["id"]]
         assert self.cloud.volume(self.volume)["status"] == "in-use"
         self.cloud.wait_for(lambda: not os.path.exists(self.old_path), 30, "the old is gone")
@@ -64,7 +84,8 @@ class Story:
         assert self.ends() == phase, self.cloud.migration(self.volume)
         assert self.guest.place(self.volume, inactive=True) == self.old_path
         assert [r["id"] for r in self.rows()] == [self.attachment["id"]]
-        target = f"{self.cloud.directory('slow')}/volume-{self.keys()['target_id']}"
+        backend = self.cloud.backend_of(self.target)
+        target = f"{self.cloud.directory(backend)}/volume-{self.keys()['target_id']}"
         self.cloud.wait_for(lambda: not os.path.exists(target), 30, "the target is gone")
 
     def finish(self, path):
@@ -78,19 +99,29 @@ class Story:
         assert result["written"] and not result["lost"] and not result["torn"], result
 
 
+def tell(cloud, request, *places):
+    if cloud.guest.state() != "running":
+        cloud.guest.start()
+    request.node.drover_compute = cloud.compute
+    story = Story(cloud, *places)
+    yield story
+    cloud.points.release()
+    if cloud.compute.process.poll() is not None:
+        cloud.compute.start()
+    for daemon in cloud.daemons():
+        if not daemon.running():
+            daemon.start()
+    cloud.drover("detach", story.volume, check=False)
+
+
 @pytest.fixture
 def story(whole, request):
-    if whole.guest.state() != "running":
-        whole.guest.start()
-    request.node.drover_compute = whole.compute
-    story = Story(whole)
-    yield story
-    whole.points.release()
-    if whole.compute.process.poll() is not None:
-        whole.compute.start()
-    if not whole.manager.running():
-        whole.manager.start()
-    whole.drover("detach", story.volume, check=False)
+    yield from tell(whole, request)
+
+
+@pytest.fixture
+def far_story(hosts, request):
+    yield from tell(hosts, request, pool("server1"), pool("server2"))
 
 
 def test_a_guest_moves(story):
@@ -165,3 +196,54 @@ def test_nobody_can_say_where_it_is(story):
     story.guest.start()
     story.guest.wait_disk(story.volume)
     story.finish(path)
+
+
+def test_to_another_host(far_story):
+    """Both managers and the hypervisor's daemon die while it goes over."""
+    held(far_story, "compute.pivoted")
+    for manager in far_story.cloud.managers.values():
+        manager.kill()
+    far_story.cloud.compute.kill()
+    far_story.guest.wait_writing()
+    far_story.cloud.compute.start()
+    for manager in far_story.cloud.managers.values():
+        manager.start()
+    far_story.check_moved()
+
+
+def test_the_targets_server_dies(far_story):
+    """The guest stays where it is, and does not notice."""
+    go = held(far_story, "compute.copying")
+    row = far_story.cloud.sql1("select * from drover.export where closed_at is null")
+    os.kill(row["pid"], 9)
+    go()
+    far_story.check_stayed("failed")
+    assert far_story.guest.place(far_story.volume) == far_story.old_path
+    far_story.finish(far_story.old_path)
+
+
+def test_a_read_only_attachment(whole):
+    """The guest never writes; it stays read-only."""
+    volume = whole.create(1)
+    whole.fill(volume)
+    digest = whole.digest(volume)
+    if whole.guest.state() != "running":
+        whole.guest.start()
+    whole.drover("attach", volume, whole.guest.uuid, "--mode", "ro")
+    whole.drover("migrate", volume, SLOW, "--wait")
+    for inactive in (False, True):
+        assert whole.guest.disk(volume, inactive).find("readonly") is not None
+        assert whole.guest.place(volume, inactive) == whole.path(volume)
+    row = whole.sql1("select attach_mode from volume_attachment where volume_id = %s and not"
+                     " deleted", volume)
+    assert row["attach_mode"] == "ro"
+    whole.drover("detach", volume)
+    assert whole.digest(volume) == digest
+
+
+def test_the_broker_dies(story, rabbit):
+    go = held(story, "compute.copying")
+    rabbit.restart(crash=True)
+    story.guest.wait_writing()
+    go()
+    story.check_moved()

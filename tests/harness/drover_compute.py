@@ -42,7 +42,10 @@ class Hypervisor:
     def __init__(self, builddir, libvirt, url, host="hyper1", **options):
         self.program = os.path.join(builddir, "compute", "drover-compute")
         self.libvirt, self.url, self.host = libvirt, url, host
+        # Several of one name may be there one after another, each with its own broker.
         self.directory = f"{libvirt.directory}/{host}"
+        while os.path.exists(self.directory):
+            self.directory += "x"
         self.state = f"{self.directory}/state"
         self.log_path = f"{self.directory}/log"
         self.config = f"{self.directory}/drover.conf"
