@@ -11,6 +11,7 @@ EXTRA_DIST += \
 	tests/cinder/replay.py \
 	tests/cinder/shape.py \
 	tests/cinder/test_attach.py \
+	tests/cinder/test_bench.py \
 	tests/cinder/test_compatibility.py \
 	tests/cinder/test_life.py \
 	tests/cinder/test_migrate.py \
