@@ -76,6 +76,17 @@ def test_as_captured(nfs, api):
     nfs.leftovers()
 
 
+def test_a_hypervisor_uses_the_share(nfs, api):
+    volume, instance = nfs.create(1, "hypervisor", HOST), str(uuid.uuid4())
+    # It speaks NBD too, but the share is nearer, from whatever host.
+    attachment, info = api.create(volume, connector(host="hyper2", instance=instance),
+                                  server=instance)
+    assert info == flat(nfs, volume, attachment)
+    assert not nfs.sql("select 1 from drover.export where volume_id = %s", volume)
+    api.delete(volume, attachment)
+    nfs.leftovers()
+
+
 def test_the_older_actions_and_a_migration(nfs, api):
     volume = nfs.create(1, "older", HOST)
     api.status(volume, "attaching")
