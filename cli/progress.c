@@ -22,7 +22,8 @@ static int add_rate(char *out, size_t size, const struct migration *m)
 	char rate[SIZE_TEXT_SIZE];
 	int64_t left_s;
 
-	if (m->op.phase != PHASE_COPYING || m->rate < 1)
+	if ((m->op.phase != PHASE_COPYING && m->op.phase != PHASE_SWAPPING) ||
+		m->rate < 1)
 		return 0;
 	left_s = (int64_t)((double)(m->size_bytes - m->position) / m->rate);
 	return snprintf(out, size, "  %s/s  %d:%02d left",
