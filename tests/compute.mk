@@ -1,4 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+check_PROGRAMS += tests/unit/test_disk
+TESTS += tests/unit/test_disk
+tests_unit_test_disk_SOURCES = tests/unit/test_disk.c
+tests_unit_test_disk_CPPFLAGS = $(AM_CPPFLAGS) $(XML_CFLAGS)
+tests_unit_test_disk_LDADD = $(COMPUTE_LIBS) $(CMOCKA_LIBS)
+
 # drover-compute, libvirt and a guest: run by pytest.
 EXTRA_DIST += \
 	tests/compute/conftest.py \
