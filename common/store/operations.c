@@ -240,15 +240,24 @@ int store_create_cancel_locked(struct db *db, const char *volume_id, struct erro
 int store_operation_due(struct db *db, const char *backend, int limit,
 	struct operation **list, struct error *err)
 {
-	/* Creations and cancellations are short and do not wait behind long copies. A
-	 * phase that this program does not know is a later version's. */
+	/* Creations and cancellations are short and do not wait behind what is filled,
+	 * nor that behind long copies, however many there are. A phase that this program
+	 * does not know is a later version's. */
 	static const char sql[] =
-		"select " COLUMNS " from drover.operation where host = $1"
-		" and finished_at is null and not_before <= now()"
-		" and phase in ('queued', 'working', 'preparing', 'copying', 'swapping',"
-		"  'held', 'sealing', 'settling')"
-		" order by cancel or kind <> 'migrate_volume' desc, created_at, id"
-		" limit $2::int";
+		"with due as (select o.id as due_id, o.created_at as since,"
+		"  case when o.cancel or (o.kind <> 'migrate_volume'"
+		"    and s.operation_id is null) then 0"
+		"   when o.kind <> 'migrate_volume' and not s.copies then 1 else 2 end"
+		"   as class from drover.operation o"
+		"  left join drover.source s on s.operation_id = o.id"
+		"  where o.host = $1 and o.finished_at is null and o.not_before <= now()"
+		"  and o.phase in ('queued', 'working', 'preparing', 'copying',"
+		"   'swapping', 'held', 'sealing', 'settling')),"
+		" first as (select *, row_number() over (partition by class"
+		"   order by since, due_id) as nth from due)"
+		" select " COLUMNS " from first"
+		" join drover.operation on drover.operation.id = due_id"
+		" where nth <= $2::int order by class, since, due_id";
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, backend, NUM(limit));
 

@@ -83,7 +83,8 @@ int store_operation_check_locked(
 	struct db *db, const struct operation *op, struct error *err);
 int store_operation_check(struct db *db, const struct operation *op, struct error *err);
 
-/* Unfinished operations of the backend that are due, oldest first, at most limit. */
+/* Unfinished operations of the backend that are due: short ones, those that are filled from
+ * a source, long ones; at most limit of each, oldest first. */
 int store_operation_due(struct db *db, const char *backend, int limit,
 	struct operation **list, struct error *err);
 /* 1 and *out; 0 when there is none of that id. */

@@ -225,6 +225,27 @@ static void work_is_due_in_order_and_per_backend(void **state)
 	assert_int_equal(
 		store_operation_due(s->db, SOURCE_BACKEND, 1, &one, &s->err), 1);
 	assert_string_equal(one[0].request_id, "r1");
+	/* Short, filled, long: each has its own first. */
+	sql(s,
+		"update drover.operation set cancel = false where request_id = 'r1';"
+		" insert into drover.operation (id, kind, volume_id, host, request_id)"
+		" values ('" OTHER_OWNER "', 'create_volume', 'x', '" SOURCE_BACKEND
+		"', 'r4'); insert into drover.source (operation_id, volume_id)"
+		" values ('" OTHER_OWNER "', 'y')");
+	free(steal(list));
+	assert_int_equal(
+		store_operation_due(s->db, SOURCE_BACKEND, 1, &list, &s->err), 3);
+	assert_string_equal(list[0].request_id, "r3");
+	assert_string_equal(list[1].request_id, "r4");
+	assert_string_equal(list[2].request_id, "r1");
+	assert_true(list[1].fills && !list[1].copies && !list[0].fills);
+	sql(s, "update drover.source set copies = true");
+	free(steal(list));
+	assert_int_equal(
+		store_operation_due(s->db, SOURCE_BACKEND, 1, &list, &s->err), 2);
+	assert_string_equal(list[1].request_id, "r1");
+	sql(s, "delete from drover.source");
+	sql(s, "delete from drover.operation where request_id = 'r4'");
 	/* What is held is looked at now and then. */
 	sql(s, "update drover.operation set phase = 'held' where request_id = 'r1'");
 	free(steal(list));
