@@ -99,7 +99,7 @@ static int reserve_body(struct db *db, void *arg, struct error *err)
 		return error_set(err, ERR_ATTACH_MODE,
 			"volume '%s' is attached to instance '%s' with mode '%s'",
 			volume_called(&volume), what->instance_id, out->mode);
-	if (strcmp(out->status, "detaching") == 0)
+	if (strcmp(volume.status, "detaching") == 0)
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' is being detached from instance '%s'",
 			volume_called(&volume), what->instance_id);
@@ -114,26 +114,25 @@ int store_guest_reserve(struct db *db, const char *volume_id, const char *instan
 	return db_transact(db, reserve_body, &what, err) < 0 ? -1 : 0;
 }
 
-struct change {
+struct attached {
 	const struct attachment *attachment;
-	const char *status, *device;
+	const char *device;
 };
 
-/* Attachment and volume; the row must be there. */
-static int change_body(struct db *db, void *arg, struct error *err)
+static int attached_body(struct db *db, void *arg, struct error *err)
 {
 	static const char sql[] =
-		"update public.volume_attachment set attach_status = $2,"
-		" mountpoint = coalesce($3, mountpoint), updated_at = localtimestamp"
+		"update public.volume_attachment set attach_status = 'attached',"
+		" mountpoint = $2, updated_at = localtimestamp"
 		" where id = $1 and not deleted";
-	const struct change *what = arg;
+	const struct attached *what = arg;
 	struct volume volume;
 	int count;
 
 	if (store_volume_require_locked(db, what->attachment->volume_id, &volume, err) <
 		0)
 		return -1;
-	count = db_run(db, sql, err, what->attachment->id, what->status, what->device);
+	count = db_run(db, sql, err, what->attachment->id, what->device);
 	if (count == 0)
 		return error_set(err, ERR_NOT_FOUND,
 			"attachment '%s' is not there any more", what->attachment->id);
@@ -144,17 +143,20 @@ static int change_body(struct db *db, void *arg, struct error *err)
 int store_guest_attached(struct db *db, const struct attachment *attachment,
 	const char *device, struct error *err)
 {
-	struct change what = { attachment, "attached", device };
+	struct attached what = { attachment, device };
 
-	return db_transact(db, change_body, &what, err) < 0 ? -1 : 0;
+	return db_transact(db, attached_body, &what, err) < 0 ? -1 : 0;
 }
 
 /* ---- to detach ---- */
 
 static int detaching_body(struct db *db, void *arg, struct error *err)
 {
+	/* Of the attachments' status Cinder knows no such value. */
+	static const char sql[] =
+		"update public.volumes set status = 'detaching',"
+		" updated_at = localtimestamp where id = $1 and not deleted";
 	const struct asking *what = arg;
-	struct change change = { what->out, "detaching", NULL };
 	struct volume volume;
 	int found;
 
@@ -174,7 +176,7 @@ static int detaching_body(struct db *db, void *arg, struct error *err)
 			"volume '%s' is connected to host '%s', not to an instance: "
 			"'drover disconnect' ends that",
 			volume_called(&volume), what->out->host_name);
-	return change_body(db, &change, err);
+	return db_run(db, sql, err, volume.id) < 0 ? -1 : 0;
 }
 
 int store_guest_detaching(struct db *db, const char *volume_id, const char *instance_id,
@@ -185,13 +187,22 @@ int store_guest_detaching(struct db *db, const char *volume_id, const char *inst
 	return db_transact(db, detaching_body, &what, err) < 0 ? -1 : 0;
 }
 
-/* out->status is what it was before, unless this was begun before. */
+static int kept_body(struct db *db, void *arg, struct error *err)
+{
+	const struct attachment *attachment = arg;
+	struct volume volume;
+
+	if (store_volume_require_locked(db, attachment->volume_id, &volume, err) < 0)
+		return -1;
+	return store_attachment_statuses_locked(db, volume.id, false, err);
+}
+
 int store_guest_kept(
 	struct db *db, const struct attachment *attachment, struct error *err)
 {
-	struct change what = { attachment, "attached", NULL };
+	struct attachment what = *attachment;
 
-	return db_transact(db, change_body, &what, err) < 0 ? -1 : 0;
+	return db_transact(db, kept_body, &what, err) < 0 ? -1 : 0;
 }
 
 static int detached_body(struct db *db, void *arg, struct error *err)

@@ -6,6 +6,8 @@ import pytest
 
 import cinder_services
 from cinder_cloud import SHARES
+from hypervisor import Hypervisor
+from peer import Peer
 
 OURS, THEIRS = "server1@nfs-1#nfs1", "server2@nfs-1#nfs1"
 
@@ -107,3 +109,47 @@ def test_a_worker_dies(mixed, point):
     assert mixed.volume(volume)["host"] == THEIRS
     assert mixed.digest(volume) == digest
     assert not mixed.python.errors(), "\n".join(mixed.python.errors())
+
+
+def test_a_guest_moves_to_cinder(mixed):
+    """Without Nova: Cinder is asked for T's connection as its own API does, and for its end."""
+    mixed.reconfigure(compute_api="rpc", compute_poll="0.2", rescan_interval="0.3")
+    peer = Peer(mixed)
+    hypervisor = Hypervisor(mixed, peer)
+    try:
+        volume, instance = mixed.make("guest", OURS), hypervisor.boot()
+        mixed.drover("attach", volume, instance)
+        mixed.fill(volume, ((0, 70000), (100 << 20, 4096)))
+        before = mixed.sql1("select * from volume_attachment where volume_id = %s and"
+                            " not deleted", volume)
+        # Cancelled: Cinder disconnects and deletes it.
+        for end in ("cancel", "moved"):
+            mixed.cinder("migrate", volume, THEIRS)
+            temporary = mixed.wait_for(
+                lambda: hypervisor.swaps and hypervisor.order(volume)[1]["state"] == "copying"
+                and hypervisor.order(volume)[0][2], 60, "the hypervisor is asked")
+            data = hypervisor.order(volume)[1]["info"]["data"]
+            assert data["export"] == SHARES["server2@nfs-1"]
+            assert data["name"] == f"volume-{temporary}"
+            if end == "cancel":
+                mixed.drover("cancel", volume, "--wait")
+                mixed.wait_for(lambda: not mixed.sql(
+                    "select 1 from volumes where id = %s and not deleted", temporary), 60,
+                    "Cinder has deleted it")
+        digest = mixed.digest(volume)
+        hypervisor.copied(volume, path=mixed.path(temporary))
+        assert hypervisor.answer(volume) == volume
+        mixed.finished(volume)
+        row = mixed.volume(volume)
+        assert (row["host"], row["status"], mixed.digest(volume)) == (
+            THEIRS, "in-use", digest)
+        after = mixed.sql1("select * from volume_attachment where volume_id = %s and"
+                           " not deleted", volume)
+        assert after["id"] == before["id"] and data["name"] in after["connection_info"]
+        mixed.drover("detach", volume)
+        assert mixed.volume(volume)["status"] == "available"
+        assert not mixed.python.errors(), "\n".join(mixed.python.errors())
+    finally:
+        hypervisor.stop()
+        peer.close()
+        mixed.reconfigure()
