@@ -177,6 +177,11 @@ static int watch(const struct swap_run *run, struct swap *swap, struct sight *si
 		return go_to(run, swap, SWAP_PIVOTED, err, NULL);
 	if (!sight->mirror_is_ours)
 		return copy_ended(run, swap, sight, err);
+	/* What QEMU is asked now keeps the guest waiting. */
+	if (sight->mirror.is_ready && swap->total > 0) {
+		swap->done = swap->total;
+		return go_to(run, swap, SWAP_BLOCKING, err, NULL);
+	}
 	rc = domain_copy_look(&sight->domain, sight->device, &job, err);
 	if (rc < 0)
 		return is_passing(err) ? -1 : WAIT; /* it has just ended */

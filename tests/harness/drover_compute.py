@@ -170,7 +170,7 @@ class Manager(threading.Thread):
         self.told = []  # (volume, target, error)
         self.refusal, self.silent = None, False
         self._ending = False
-        self.ready = threading.Event()
+        self.ready, self.news = threading.Event(), threading.Event()
         self.start()
         assert self.ready.wait(30)
 
@@ -181,20 +181,21 @@ class Manager(threading.Thread):
         channel.exchange_declare("openstack", "topic", durable=False, auto_delete=False)
         channel.queue_declare(queue, durable=False, auto_delete=False)
         channel.queue_bind(queue, "openstack", queue)
+        channel.basic_consume(queue, self._on_message, auto_ack=True)
         self.ready.set()
         while not self._ending:
-            _, _, body = channel.basic_get(queue, auto_ack=True)
-            if body is None:
-                connection.sleep(0.02)
-                continue
-            self._hear(channel, json.loads(json.loads(body)["oslo.message"]))
+            connection.process_data_events(0.2)
         connection.close()
+
+    def _on_message(self, channel, method, properties, body):
+        self._hear(channel, json.loads(json.loads(body)["oslo.message"]))
 
     def _hear(self, channel, message):
         assert message["method"] == "migrate_volume_completion", message
         args = message["args"]
         ids = [args[k]["versioned_object.data"]["id"] for k in ("volume", "new_volume")]
         self.told.append((*ids, args["error"]))
+        self.news.set()
         if self.silent:
             return
         reply = {"_msg_id": message["_msg_id"], "_unique_id": uuid.uuid4().hex,
