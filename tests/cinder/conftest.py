@@ -76,5 +76,5 @@ def pytest_runtest_makereport(item, call):
     if report.when == "call":
         item.passed_call = report.passed
     cloud = getattr(item, "drover_cloud", None)
-    if report.when == "call" and report.failed and cloud:
+    if report.when != "setup" and report.failed and cloud:
         processes.show_logs(report, [*cloud.daemons(), cloud.api])

@@ -176,7 +176,7 @@ class CinderCloud(Cloud):
 
     def wait_pools(self):
         want = {f"{address}#{pool}" for address, pool in BACKENDS.items()}
-        self.wait_for(lambda: want <= self.pools(), 60, f"pools {want} are known")
+        self.wait_for(lambda: want <= self.pools(), 120, f"pools {want} are known")
 
     # cinder-api.
 
@@ -336,12 +336,20 @@ class CinderCloud(Cloud):
             " where o.phase = 'swapping' and s.accepted_at is not null")
 
     def _end_swaps(self):
-        """Nova says what became of the guests: the copy worked when only it is attached."""
-        for row in self.swapping():
+        """Nova says what became of the guests: the copy worked when only it is attached.
+        That is believed as long as nothing else changes."""
+        rows = self.swapping()
+        for row in rows:
             attached = self.sql1("select count(*) as n from volume_attachment where"
                                  " volume_id = %s and not deleted", row["volume_id"])["n"]
             self.action(row["volume_id"], "os-migrate_volume_completion",
                         {"new_volume": row["temporary_id"], "error": attached > 0})
+        try:
+            self.wait_for(lambda: not self.sql(
+                "select 1 from drover.operation where finished_at is null and volume_id"
+                " = any(%s)", [r["volume_id"] for r in rows]), 10, "")
+        except processes.Timeout:
+            pass  # what is left of it is seen
 
     def untidy(self):
         return [f for f in super().untidy() if f not in self._excused]
