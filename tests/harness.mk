@@ -17,6 +17,7 @@ EXTRA_DIST += \
 	tests/cinder/test_migrate.py \
 	tests/cinder/test_mixed.py \
 	tests/cinder/test_replay.py \
+	tests/cinder/test_senseless.py \
 	tests/cinder/test_service.py \
 	tests/cinder/test_takeover.py \
 	tests/cinder/test_transfer.py \
