@@ -92,7 +92,9 @@ class Story:
         """It writes on; then all that it wrote is there."""
         assert not self.guest.errors()
         self.guest.wait_writing()
-        self.cloud.drover("detach", self.volume)
+        # A manager that has just come back may not hear yet; the same command goes on.
+        wait_for(lambda: self.cloud.drover("detach", self.volume, check=False).returncode == 0,
+                 60, "it is detached", every=1)
         assert self.guest.disk(self.volume) is None
         run, n = self.guest.acknowledged()
         result = self.guest.libvirt.kit.verify(path, run, n)
