@@ -278,10 +278,11 @@ class CinderCloud(Cloud):
     # What may break. Both return the function that repairs it.
 
     def broken_backend(self, address):
-        """Nothing can be made there."""
+        """Nothing can be made there, for want of inodes: a report that is sent meanwhile
+        tells of enough space."""
         directory = self.directory(address)
         if os.getuid() == 0:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=1", "none",
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100g,nr_inodes=1", "none",
                             directory], check=True)
             return lambda: subprocess.run(["umount", "-l", directory], check=True)
         os.rename(directory, f"{directory}.broken")
