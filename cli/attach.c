@@ -163,9 +163,12 @@ static int let_go(
 	AUTO(instance_clear) struct instance instance = { .connector = NULL };
 	const char *id = attachment->server_id;
 	struct error silent;
-	int found = hypervisor_find(
-		cli->rpc, id, cli->settings->compute_find_timeout, &instance, &silent);
+	const double seconds = cli->settings->compute_find_timeout;
+	int found = hypervisor_find(cli->rpc, id, seconds, &instance, &silent);
 
+	/* A libvirt that starts just now does not answer at once. */
+	if (found <= 0 && attachment->host_name[0])
+		found = hypervisor_find(cli->rpc, id, 4 * seconds, &instance, &silent);
 	if (found > 0)
 		return hypervisor_detach(
 			cli->rpc, instance.host, id, attachment->volume_id, err);

@@ -190,7 +190,8 @@ static int take_status(
 		take_text(answer, "instance", out->instance, sizeof(out->instance),
 			err) < 0 ||
 		json_get_bool_or(answer, "source", false, &out->source, err) < 0 ||
-		json_get_bool_or(answer, "target", false, &out->target, err) < 0)
+		json_get_bool_or(answer, "target", false, &out->target, err) < 0 ||
+		json_get_bool_or(answer, "pivoted", false, &out->pivoted, err) < 0)
 		return -1;
 	text_copy(out->reason, sizeof(out->reason), reason);
 	return 0;

@@ -79,6 +79,7 @@ struct swap_status {
 	char reason[ERROR_TEXT_SIZE];
 	char instance[64]; /* libvirt's word, or "gone" */
 	bool source, target; /* the guest has that disk */
+	bool pivoted; /* it has tried to go over: the target may have the newest data */
 };
 struct hypervisor_order {
 	const char *mode; /* "rw", "ro" */

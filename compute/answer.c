@@ -69,7 +69,8 @@ static int note(
 	struct swap swap;
 	int rc = 0;
 
-	swaps_lock(hypervisor->swaps, key->volume);
+	if (swaps_lock(hypervisor->swaps, key->volume, err) < 0)
+		return -1;
 	if (swaps_find(hypervisor->swaps, key->instance, key->volume, key->target,
 		    &swap)) {
 		swap.answered = true;

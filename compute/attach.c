@@ -61,6 +61,9 @@ int order_find_instance(struct hypervisor *hypervisor, struct json_object *args,
 			instance, err->text);
 	if (there <= 0)
 		return ORDER_SILENT;
+	/* The host where it runs may have its definition too: that one comes first. */
+	if (!domain.live)
+		nanosleep(&(struct timespec) { .tv_nsec = 500000000 }, NULL);
 	*result = json_object_new_object();
 	json_add_string(*result, "host", hypervisor->settings->host);
 	json_add_string(*result, "state", domain_state_name(domain.state));
@@ -154,7 +157,8 @@ int order_attach_volume(struct hypervisor *hypervisor, struct json_object *args,
 
 	if (read_attachment(hypervisor, args, &attachment, err) < 0)
 		return -1;
-	swaps_lock(hypervisor->swaps, attachment.volume);
+	if (swaps_lock(hypervisor->swaps, attachment.volume, err) < 0)
+		return -1;
 	rc = open_instance(hypervisor, attachment.instance, &domain, err);
 	if (rc == 0)
 		rc = attach_missing(&domain, &attachment, device, err);
@@ -252,7 +256,8 @@ int order_detach_volume(struct hypervisor *hypervisor, struct json_object *args,
 	if (order_id(args, "instance_id", instance, err) < 0 ||
 		order_id(args, "volume_id", volume, err) < 0)
 		return -1;
-	swaps_lock(hypervisor->swaps, volume);
+	if (swaps_lock(hypervisor->swaps, volume, err) < 0)
+		return -1;
 	rc = detach(hypervisor, instance, volume, err);
 	swaps_unlock(hypervisor->swaps, volume);
 	if (rc == 0)

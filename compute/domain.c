@@ -64,7 +64,8 @@ static int look_once(struct domain *domain, struct error *err)
 		return is_missing()
 			? 0
 			: host_error(domain->connection, err, "look at an instance");
-	if (state != VIR_DOMAIN_SHUTOFF && state != VIR_DOMAIN_CRASHED)
+	/* Of one that has crashed the process may be kept. */
+	if (virDomainIsActive(handle) == 1)
 		rc = read_xml(domain, 0, &live, err);
 	if (rc == 1 && persistent)
 		rc = read_xml(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE,
@@ -96,7 +97,7 @@ int domain_look(struct domain *domain, struct error *err)
 		if (rc != -2)
 			return rc;
 	}
-	return error_set(err, ERR_COMPUTE, "the instance starts and ends all the time");
+	return error_set(err, ERR_TIMEOUT, "the instance starts and ends all the time");
 }
 
 /* virDomainGetID() is of the handle: it is looked up anew each time. */

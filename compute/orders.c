@@ -106,6 +106,7 @@ static int status(struct hypervisor *hypervisor, const struct key *key,
 	json_add_int(o, "done", found ? (int64_t)swap.done : 0);
 	json_add_int(o, "total", found ? (int64_t)swap.total : 0);
 	json_add_string(o, "reason", found ? swap.reason : "");
+	json_add_bool(o, "pivoted", found && swap.pivots > 0);
 	json_add_string(
 		o, "instance", there ? domain_state_name(domain.state) : "gone");
 	add_sight(o, &domain, key, found ? &swap : NULL);
@@ -174,8 +175,6 @@ static int check_disk(struct domain *domain, struct swap *swap, struct error *er
 	obstacle = disk_obstacle(disk);
 	if (!obstacle && swap->from.kind == LOCATION_OTHER)
 		obstacle = "it is of a kind that is not known here";
-	if (!obstacle && location_equal(&swap->from, &swap->to))
-		obstacle = "it is there already";
 	if (!obstacle && disk_mirror(disk, &mirror))
 		obstacle = "another job is running on it";
 	if (obstacle)
@@ -204,6 +203,11 @@ static int check_instance(
 			"instance '%s' is %s: only the disk of a running or paused one "
 			"can be swapped",
 			swap->instance, domain_state_name(domain.state));
+	if (!domain.config)
+		return error_set(err, ERR_COMPUTE,
+			"instance '%s' is transient: nothing keeps it from being started "
+			"with its old disk",
+			swap->instance);
 	return check_disk(&domain, swap, err);
 }
 
@@ -228,6 +232,9 @@ static int order_swap(struct hypervisor *hypervisor, struct json_object *args,
 	if (read_order(hypervisor, args, key, &swap, err) < 0 ||
 		check_instance(hypervisor, &swap, err) < 0)
 		return -1;
+	/* It was done before, and that was forgotten. */
+	if (location_equal(&swap.from, &swap.to))
+		swap.step = SWAP_PIVOTED;
 	if (fault_point("compute.order", err) < 0 || save(hypervisor, &swap, err) < 0)
 		return -1;
 	log_info("swap ordered instance=%s volume=%s target=%s answer_to=%s",
@@ -243,7 +250,8 @@ int order_swap_volume(struct hypervisor *hypervisor, struct json_object *args,
 
 	if (read_key(args, &key, err) < 0)
 		return -1;
-	swaps_lock(hypervisor->swaps, key.volume);
+	if (swaps_lock(hypervisor->swaps, key.volume, err) < 0)
+		return -1;
 	rc = order_swap(hypervisor, args, &key, err);
 	swaps_unlock(hypervisor->swaps, key.volume);
 	return rc < 0 ? -1 : status(hypervisor, &key, result, err);
@@ -282,7 +290,8 @@ int order_swap_cancel(struct hypervisor *hypervisor, struct json_object *args,
 
 	if (read_key(args, &key, err) < 0)
 		return -1;
-	swaps_lock(hypervisor->swaps, key.volume);
+	if (swaps_lock(hypervisor->swaps, key.volume, err) < 0)
+		return -1;
 	rc = cancel(hypervisor, &key, err);
 	swaps_unlock(hypervisor->swaps, key.volume);
 	return rc < 0 ? -1 : status(hypervisor, &key, result, err);
@@ -320,7 +329,8 @@ int order_swap_rate(struct hypervisor *hypervisor, struct json_object *args,
 	if (read_key(args, &key, err) < 0 ||
 		json_get_int(args, "rate", 0, INT64_MAX, &rate, err) < 0)
 		return -1;
-	swaps_lock(hypervisor->swaps, key.volume);
+	if (swaps_lock(hypervisor->swaps, key.volume, err) < 0)
+		return -1;
 	rc = change(hypervisor, &key, &rate, NULL, err);
 	swaps_unlock(hypervisor->swaps, key.volume);
 	return rc < 0 ? -1 : status(hypervisor, &key, result, err);
@@ -339,7 +349,8 @@ int order_swap_resolve(struct hypervisor *hypervisor, struct json_object *args,
 		return error_set(err, ERR_INVALID_INPUT, "'moved' is missing");
 	if (json_get_bool_or(args, "moved", false, &moved, err) < 0)
 		return -1;
-	swaps_lock(hypervisor->swaps, key.volume);
+	if (swaps_lock(hypervisor->swaps, key.volume, err) < 0)
+		return -1;
 	rc = change(hypervisor, &key, NULL, &moved, err);
 	swaps_unlock(hypervisor->swaps, key.volume);
 	return rc < 0 ? -1 : status(hypervisor, &key, result, err);
@@ -352,7 +363,8 @@ int order_advance(
 	struct swap swap;
 	int rc = 0;
 
-	swaps_lock(hypervisor->swaps, key->volume);
+	if (swaps_lock(hypervisor->swaps, key->volume, err) < 0)
+		return -1;
 	if (swaps_find(hypervisor->swaps, key->instance, key->volume, key->target,
 		    &swap)) {
 		rc = swap_advance(&run, &swap, err);

@@ -20,7 +20,7 @@
 #define HELD_S 5.0
 #define TROUBLE_S 1.0 /* libvirt does not answer */
 #define EXPIRE_TICKS 60
-#define KEPT_S 86400
+#define KEPT_S (30 * 86400) /* by then everybody knows, and nobody asks any more */
 
 /* ---- swaps go on ---- */
 

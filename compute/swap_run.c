@@ -173,7 +173,7 @@ static int watch(const struct swap_run *run, struct swap *swap, struct sight *si
 	struct domain_job job;
 	int rc;
 
-	if (sight->live_is_to && !sight->has_mirror)
+	if (sight->live_is_to)
 		return go_to(run, swap, SWAP_PIVOTED, err, NULL);
 	if (!sight->mirror_is_ours)
 		return copy_ended(run, swap, sight, err);
@@ -205,9 +205,11 @@ static int block(const struct swap_run *run, struct swap *swap, struct sight *si
 	struct error why;
 
 	if (!sight->mirror_is_ours)
-		return sight->live_is_to && !sight->has_mirror
-			? go_to(run, swap, SWAP_PIVOTED, err, NULL)
-			: copy_ended(run, swap, sight, err);
+		return sight->live_is_to ? go_to(run, swap, SWAP_PIVOTED, err, NULL)
+					 : copy_ended(run, swap, sight, err);
+	if (sight->config && !sight->config_is_from && !sight->config_is_nowhere)
+		return go_to(run, swap, SWAP_FAILING, err,
+			"the instance's definition has another disk for the volume");
 	if (fault_point("compute.block", err) < 0)
 		return -1;
 	if (sight->config_is_from) {
@@ -231,12 +233,12 @@ static int hold(const struct swap_run *run, struct swap *swap,
 	const struct sight *sight, struct error *err)
 {
 	return go_to(run, swap, SWAP_HELD, err,
-		"the instance is %s: it ended while it went over from '%s' to '%s', and "
-		"which of them has its last writes cannot be proven; it cannot be started "
-		"until somebody decides",
-		absence(sight),
+		"the instance ended while it went over from '%s' to '%s', and which of "
+		"them has its last writes cannot be proven: somebody must decide (it is "
+		"%s now)",
 		swap->from.kind == LOCATION_NBD ? swap->from.export : swap->from.path,
-		swap->to.kind == LOCATION_NBD ? swap->to.export : swap->to.path);
+		swap->to.kind == LOCATION_NBD ? swap->to.export : swap->to.path,
+		sight->runs ? "running" : absence(sight));
 }
 
 /* From the first attempt on nobody can say where a guest that has ended was. */
@@ -266,9 +268,9 @@ static int try_pivot(const struct swap_run *run, struct swap *swap, struct sight
 static int pivot(const struct swap_run *run, struct swap *swap, struct sight *sight,
 	struct error *err)
 {
-	if (sight->live_is_to && !sight->has_mirror)
+	if (sight->live_is_to)
 		return go_to(run, swap, SWAP_PIVOTED, err, NULL);
-	if (!sight->runs && swap->pivots > 0)
+	if (swap->pivots > 0 && (!sight->runs || sight->domain.id != swap->domain_id))
 		return hold(run, swap, sight, err);
 	if (sight->mirror_is_ours && sight->mirror.is_ending)
 		return WAIT;
@@ -300,8 +302,7 @@ static int settle(const struct swap_run *run, struct swap *swap, struct sight *s
 {
 	if (fault_point("compute.define", err) < 0)
 		return -1;
-	if ((sight->config_is_from || sight->config_is_nowhere) &&
-		define(swap, sight, &swap->to, err) < 0)
+	if (!sight->config_is_to && define(swap, sight, &swap->to, err) < 0)
 		return -1;
 	if (fault_point("compute.defined", err) < 0)
 		return -1;
@@ -314,7 +315,7 @@ static int withdraw(const struct swap_run *run, struct swap *swap, struct sight 
 {
 	bool cancelled = swap->step == SWAP_CANCELLING;
 
-	if (sight->live_is_to && !sight->has_mirror)
+	if (sight->live_is_to)
 		return go_to(run, swap, SWAP_PIVOTED, err, NULL);
 	if (sight->mirror_is_ours) {
 		if (!sight->mirror.is_ending &&
@@ -333,7 +334,7 @@ static int withdraw(const struct swap_run *run, struct swap *swap, struct sight 
 static int wait_for_evidence(const struct swap_run *run, struct swap *swap,
 	struct sight *sight, struct error *err)
 {
-	if (sight->live_is_to && !sight->has_mirror)
+	if (sight->live_is_to)
 		return go_to(run, swap, SWAP_PIVOTED, err, NULL);
 	if (sight->live_is_from && !sight->has_mirror)
 		return go_to(run, swap, SWAP_FAILING, err,

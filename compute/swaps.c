@@ -12,6 +12,7 @@
 #include "common/log.h"
 
 #define LOCKS 64
+#define LOCK_SECONDS 5 /* threads that wait are missing elsewhere */
 #define FIRST_PATIENCE_S 1.0
 #define LONGEST_PATIENCE_S 60.0
 
@@ -156,9 +157,17 @@ static pthread_mutex_t *lock_of(struct swaps *swaps, const char *volume)
 	return &swaps->volumes[hash % LOCKS];
 }
 
-void swaps_lock(struct swaps *swaps, const char *volume)
+int swaps_lock(struct swaps *swaps, const char *volume, struct error *err)
 {
-	pthread_mutex_lock(lock_of(swaps, volume));
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += LOCK_SECONDS;
+	if (pthread_mutex_timedlock(lock_of(swaps, volume), &until) == 0)
+		return 0;
+	return error_set(err, ERR_TIMEOUT,
+		"something else is being done with volume '%s', and takes its time",
+		volume);
 }
 
 void swaps_unlock(struct swaps *swaps, const char *volume)

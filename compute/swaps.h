@@ -17,8 +17,9 @@ int swaps_load(const char *directory, struct swaps **out, struct error *err);
 void swaps_free(struct swaps *swaps);
 DEFINE_AUTO(struct swaps *, swaps_free)
 
-/* One thread at a time for each volume (of some volumes, one for several). */
-void swaps_lock(struct swaps *swaps, const char *volume);
+/* One thread at a time for each volume (of some volumes, one for several). ERR_TIMEOUT: what
+ * another one does there hangs. */
+int swaps_lock(struct swaps *swaps, const char *volume, struct error *err);
 void swaps_unlock(struct swaps *swaps, const char *volume);
 
 /* False: there is none. */

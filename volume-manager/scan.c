@@ -79,6 +79,25 @@ static int start_operation(
 	return child_start(managed, CHILD_OPERATION, op.id, &op, err);
 }
 
+/* What runs may have become long; the list of what is due has an end. */
+static int look_at_fills(
+	struct manager *manager, struct managed *managed, struct error *err)
+{
+	for (struct child *c = manager->children; c; c = c->next) {
+		struct operation now;
+		int found;
+
+		if (c->managed != managed || c->kind != CHILD_OPERATION ||
+			!c->op.fills || c->op.copies)
+			continue;
+		found = store_operation_get(manager->db, c->id, &now, err);
+		if (found < 0)
+			return -1;
+		c->op.copies = found && now.copies;
+	}
+	return 0;
+}
+
 static int start_operations(
 	struct manager *manager, struct managed *managed, struct error *err)
 {
@@ -86,13 +105,8 @@ static int start_operations(
 	int count = store_operation_due(
 		manager->db, managed->settings->host, DUE_LIMIT, &list, err);
 
-	/* What runs may have become long. */
-	for (int i = 0; i < count; i++) {
-		struct child *child = child_find(manager, CHILD_OPERATION, list[i].id);
-
-		if (child)
-			child->op.copies = list[i].copies;
-	}
+	if (count >= 0 && look_at_fills(manager, managed, err) < 0)
+		return -1;
 	for (int i = 0; i < count; i++)
 		if (!child_find(manager, CHILD_OPERATION, list[i].id) &&
 			has_slot(managed, &list[i]) &&
@@ -242,13 +256,19 @@ static int start_looks(
 	AUTO(free) struct look *list = NULL;
 	int count = store_look_due(manager->db, managed->settings->host, &list, err);
 
-	for (int i = 0; i < count; i++)
-		if (count_children(managed, CHILD_LOOK) < MAX_LOOK_WORKERS &&
+	for (int i = 0; i < count; i++) {
+		struct child *child =
+			child_find(manager, CHILD_LOOK, list[i].volume_id);
+
+		/* The storage has not let the last one go: who asks again is told. */
+		if (child && child->given_up)
+			scan_give_up_look(child);
+		if (!child && count_children(managed, CHILD_LOOK) < MAX_LOOK_WORKERS &&
 			managed->looks < MAX_LOOK_PROCESSES &&
-			!child_find(manager, CHILD_LOOK, list[i].volume_id) &&
 			child_start(managed, CHILD_LOOK, list[i].volume_id, NULL, err) <
 				0)
 			return -1;
+	}
 	return count < 0 ? -1 : 0;
 }
 
@@ -265,6 +285,8 @@ void scan_give_up_look(struct child *child)
 		log_warning("%s", err.text);
 		return;
 	}
+	if (child->given_up)
+		return;
 	child->given_up = true;
 	log_error("%s", why.text);
 	manager_scan_in(manager, 0);

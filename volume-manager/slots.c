@@ -34,6 +34,9 @@ static bool allow_long(enum slot_kind from, unsigned limit, const struct slot_us
 	unsigned extra = from == SLOT_FILL ? SHORT_OPERATIONS : 0;
 	unsigned kept = alone ? 0 : limit / KEPT_FOR_OTHERS;
 
+	/* However much the others have: one more process. */
+	if (from == SLOT_LONG && !alone && sum(own, SLOT_LONG) == 0)
+		return true;
 	return sum(all, from) < limit + extra && sum(own, from) < limit - kept + extra;
 }
 

@@ -196,7 +196,7 @@ static int failed(struct job *job, const struct swap *swap,
 		error_set(&why, ERR_COMPUTE, "%s",
 			status->reason[0] ? status->reason
 					  : "the hypervisor could not move the guest");
-	return take_back(job, swap, !swap->forgotten, &why, err);
+	return take_back(job, swap, !swap->forgotten && !status->pivoted, &why, err);
 }
 
 static int moved(struct job *job, const struct swap *swap,
@@ -207,7 +207,7 @@ static int moved(struct job *job, const struct swap *swap,
 			"the guest runs on the temporary volume, and the volume was "
 			"attached to somebody else meanwhile: they differ",
 			err);
-	if (status->source && !status->target)
+	if (status->state == SWAP_MOVED && status->source && !status->target)
 		return compute_hold(job,
 			"the hypervisor says that the guest has moved, but it has its "
 			"old disk: look there",
@@ -224,8 +224,17 @@ static int unknown(struct job *job, struct swap *swap, const struct swap_status 
 
 	if (seen->target && !seen->source)
 		return switch_over(job, "the guest has the temporary volume", err);
-	if (!swap->accepted && !swap->cancel && seen->source &&
-		job->m.op.phase == PHASE_SWAPPING && swap->asks < COMPUTE_MAX_ASKS)
+	if (swap->completed && !swap->failed)
+		return moved(job, swap, seen, err);
+	/* A disk keeps its serial number when it goes over: that it is there proves
+	 * nothing. */
+	if (swap->accepted)
+		return compute_hold(job,
+			"the hypervisor has forgotten what it was asked, and which disk "
+			"the guest has cannot be told: look there",
+			err);
+	if (!swap->cancel && seen->source && job->m.op.phase == PHASE_SWAPPING &&
+		swap->asks < COMPUTE_MAX_ASKS)
 		return ask(job, swap, err);
 	if (cancel(job, swap, &status, &why) < 0)
 		return compute_later_because(job, poll_seconds(job), &why, err);
@@ -235,9 +244,7 @@ static int unknown(struct job *job, struct swap *swap, const struct swap_status 
 			"the hypervisor has forgotten that it was asked, and which disk "
 			"the guest has cannot be told",
 			err);
-	error_set(&why, ERR_COMPUTE,
-		swap->accepted ? "the hypervisor has forgotten what it was asked"
-			       : "the hypervisor did not take it up");
+	error_set(&why, ERR_COMPUTE, "the hypervisor did not take it up");
 	/* What it has begun may go on without its knowing. */
 	return take_back(job, swap, !swap->forgotten, &why, err);
 }
@@ -365,7 +372,8 @@ static int refused(
 	if (cancel(job, swap, &status, &second) < 0)
 		return compute_later_because(job, 1.0, &second, err);
 	if (is_over(&status) && !status.target)
-		return take_back(job, swap, !swap->forgotten, why, err);
+		return take_back(
+			job, swap, !swap->forgotten && !status.pivoted, why, err);
 	return by_status(job, swap, &status, err);
 }
 

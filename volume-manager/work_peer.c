@@ -286,9 +286,7 @@ int peer_open_target(struct job *job, struct endpoint *out, struct error *err)
 int peer_disconnect(struct job *job, struct error *err)
 {
 	AUTO(json_object_put) struct json_object *args = json_object_new_object();
-	AUTO(rpc_client_close) struct rpc_client *client = NULL;
 	struct json_object *result = NULL;
-	struct peer_address to;
 
 	if (job->target)
 		backend_close(job->target);
@@ -298,11 +296,12 @@ int peer_disconnect(struct job *job, struct error *err)
 	json_add_bool(args, "force", true);
 	if (call(job, "terminate_connection", args, &result, err) < 0)
 		return -1;
-	json_object_put(result);
-	if (peer_address(job, &to, err) < 0 || open_client(job, &client, err) < 0)
-		return -1;
+	json_object_put(steal(result));
 	json_object_object_del(args, "connector");
 	json_object_object_del(args, "force");
-	return rpc_client_cast(client, to.topic, to.address.host, "remove_export",
-		"3.0", job->m.op.request_id, args, err);
+	/* Not a cast: the switch deletes T's row, and it must have seen it. */
+	if (call(job, "remove_export", args, &result, err) < 0)
+		return -1;
+	json_object_put(result);
+	return 0;
 }

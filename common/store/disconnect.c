@@ -178,7 +178,8 @@ static int detach_body(struct db *db, void *arg, struct error *err)
 	what->request.attachment_id = found ? what->id : NULL;
 	what->request.loose = count <= 1;
 	what->closing.detach_id = found ? what->id : NULL;
-	if (found && what->request.loose &&
+	/* Without any attachment it is the older way's, and was never completed. */
+	if ((found || !what->wanted) && what->request.loose &&
 		store_connections_close_locked(db, volume_id, NULL, err) < 0)
 		return -1;
 	if (found) {

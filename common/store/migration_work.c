@@ -469,12 +469,15 @@ struct change {
 static int check_exports(struct db *db, const struct migration *m, struct error *err)
 {
 	static const char sql[] =
-		"select 1 from drover.export e, drover.operation o where o.id = $1::uuid"
-		" and e.volume_id in (o.volume_id, $2) and (e.closed_at is null"
-		"  or (e.kind = 'attachment' and e.closed_at >= o.created_at))"
-		" union all select 1 from drover.connection c, drover.operation o"
-		" where o.id = $1::uuid and c.volume_id = o.volume_id"
-		" and (c.closed_at is null or c.closed_at >= o.created_at) limit 1";
+		"with o as (select o.volume_id, coalesce(m.copy_started_at, o.created_at)"
+		"  as began from drover.operation o join drover.migration m"
+		"  on m.operation_id = o.id where o.id = $1::uuid)"
+		" select 1 from drover.export e, o"
+		" where e.volume_id in (o.volume_id, $2) and (e.closed_at is null"
+		"  or (e.kind = 'attachment' and e.closed_at >= o.began))"
+		" union all select 1 from drover.connection c, o"
+		" where c.volume_id = o.volume_id"
+		" and (c.closed_at is null or c.closed_at >= o.began) limit 1";
 	AUTO(PQclear) PGresult *rows = NULL;
 	int count = db_query(db, sql, &rows, err, m->op.id, m->temporary_id);
 

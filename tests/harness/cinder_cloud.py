@@ -246,7 +246,7 @@ class CinderCloud(Cloud):
             assert answer.status == 202, answer
             volume = answer.body["volume"]["id"]
             self.wait_for(lambda: self.volume(volume)["status"] in (
-                "available", "error"), 30, f"volume '{name}' is made")
+                "available", "error"), 120, f"volume '{name}' is made")
         row = self.volume(volume)
         assert (row["status"], row["host"]) == ("available", host), row
         return volume

@@ -152,8 +152,10 @@ class Hypervisor:
         return {"state": swap["state"], "done": swap.get("done", 0),
                 "total": swap.get("total", 0), "reason": swap.get("reason", ""),
                 "instance": guest["state"] if guest else "gone",
-                "source": bool(disk) and disk.get("on") != target,
-                "target": bool(disk) and disk.get("on") == target}
+                # Without an order there is the disk's serial number to go by.
+                "source": bool(disk) and (
+                    key not in self.swaps or disk.get("on") != target),
+                "target": bool(disk) and key in self.swaps and disk.get("on") == target}
 
     def swap_volume(self, instance_id, volume_id, target_id, mode, connection_info,
                     answer_to, rate):
@@ -181,7 +183,8 @@ class Hypervisor:
 
     def swap_resolve(self, instance_id, volume_id, target_id, moved):
         key = (instance_id, volume_id, target_id)
-        self.swaps[key]["state"] = "moved" if moved else "failed"
+        if key in self.swaps:
+            self.swaps[key]["state"] = "moved" if moved else "failed"
         return self.status(key)
 
     # The broker's side.

@@ -196,7 +196,7 @@ def test_a_late_refusal_reaches_its_caller(hosts, peer, moved):
                                    "attachment_id": str(uuid.uuid4())})):
         with pytest.raises(cinder.exception.VolumeAttachmentNotFound):
             peer.volume(OLD, version="3.9").call(peer.context(), method, **args)
-        assert sent_on(hosts, moved, method) == 1
+        hosts.wait_for(lambda: sent_on(hosts, moved, method) == 1, 10, "it says so")
     for method, args in (
             ("copy_volume_to_image", {"volume_id": moved, "image_meta": {}}),):
         with pytest.raises(cinder.exception.NotSupportedOperation):
