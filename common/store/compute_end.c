@@ -139,22 +139,32 @@ static int make_switch(struct db *db, const struct ending *what,
 	return store_notify(db, WORK_CHANNEL, m->op.host, err);
 }
 
+/* S and T (gone or not) are locked, and what the rows say is read. 1: it is in phase to. */
+static int lock_ends(struct db *db, struct migration *m, enum phase to,
+	struct volume *source, struct volume *temporary, struct swap *swap,
+	struct error *err)
+{
+	int done;
+
+	if (store_volume_get_locked(db, m->op.volume_id, source, err) < 0 ||
+		store_volume_get_locked(db, m->temporary_id, temporary, err) < 0)
+		return -1;
+	done = store_part_at(db, m, to, err);
+	if (done)
+		return done;
+	return store_swap_read(db, m, swap, err) < 0 ? -1 : 0;
+}
+
 static int switch_body(struct db *db, void *arg, struct error *err)
 {
 	const struct ending *what = arg;
 	struct migration *m = what->m;
 	struct volume source = { .id = "" }, temporary = { .id = "" };
 	struct swap swap;
-	int done;
+	int done = lock_ends(db, m, PHASE_SETTLING, &source, &temporary, &swap, err);
 
-	if (store_volume_get_locked(db, m->op.volume_id, &source, err) < 0 ||
-		store_volume_get_locked(db, m->temporary_id, &temporary, err) < 0)
-		return -1;
-	done = store_part_at(db, m, PHASE_SETTLING, err);
 	if (done)
 		return done < 0 ? -1 : 0;
-	if (store_swap_read(db, m, &swap, err) < 0)
-		return -1;
 	if (swap.source_others > 0 ||
 		(!swap.rpc && (!swap.attached || swap.source_attached)))
 		return error_set(err, ERR_INVALID_VOLUME,
@@ -265,16 +275,10 @@ static int give_up_body(struct db *db, void *arg, struct error *err)
 	struct migration *m = what->m;
 	struct volume source = { .id = "" }, temporary = { .id = "" };
 	struct swap swap;
-	int done;
+	int done = lock_ends(db, m, what->to, &source, &temporary, &swap, err);
 
-	if (store_volume_get_locked(db, m->op.volume_id, &source, err) < 0 ||
-		store_volume_get_locked(db, m->temporary_id, &temporary, err) < 0)
-		return -1;
-	done = store_part_at(db, m, what->to, err);
 	if (done)
 		return done < 0 ? -1 : 0;
-	if (store_swap_read(db, m, &swap, err) < 0)
-		return -1;
 	what->quarantine = swap.connected && !what->server_gone;
 	if (check_unused(m, &swap, what->quarantine, err) < 0)
 		return -1;
@@ -299,16 +303,10 @@ static int take_back_body(struct db *db, void *arg, struct error *err)
 	struct migration *m = what->m;
 	struct volume source = { .id = "" }, temporary = { .id = "" };
 	struct swap swap;
-	int done;
+	int done = lock_ends(db, m, what->to, &source, &temporary, &swap, err);
 
-	if (store_volume_get_locked(db, m->op.volume_id, &source, err) < 0 ||
-		store_volume_get_locked(db, m->temporary_id, &temporary, err) < 0)
-		return -1;
-	done = store_part_at(db, m, what->to, err);
 	if (done)
 		return done < 0 ? -1 : 0;
-	if (store_swap_read(db, m, &swap, err) < 0)
-		return -1;
 	if (swap.others > 0 || (!what->unused && swap.peer))
 		return error_set(err, ERR_INVALID_VOLUME,
 			"somebody else may use the temporary volume '%s'",
