@@ -76,3 +76,17 @@ int store_connection_peer(struct db *db, const char *volume_id, char *peer, size
 		text_copy(peer, size, row_text(rows, 0, "peer"));
 	return count;
 }
+
+int store_connection_none(struct db *db, const struct volume *volume, const char *doing,
+	struct error *err)
+{
+	char peer[256];
+	int found = store_connection_peer(db, volume->id, peer, sizeof(peer), err);
+
+	if (found <= 0)
+		return found;
+	return error_set(err, ERR_INVALID_VOLUME,
+		"volume '%s' cannot %s: it is connected to host '%s'; when that is over, "
+		"'drover disconnect' says so",
+		volume_called(volume), doing, peer[0] ? peer : "unknown");
+}

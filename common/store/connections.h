@@ -27,5 +27,9 @@ int store_connections_close_locked(
 /* Who has one? 1 and one peer; 0 nobody. */
 int store_connection_peer(struct db *db, const char *volume_id, char *peer, size_t size,
 	struct error *err);
+/* Nobody has one, who might be writing: ERR_INVALID_VOLUME. doing: "be deleted". */
+struct volume;
+int store_connection_none(struct db *db, const struct volume *volume, const char *doing,
+	struct error *err);
 
 #endif

@@ -14,21 +14,6 @@ struct deletion {
 	const struct error *why; /* of a refusal */
 };
 
-/* A share that somebody was told of: he may be writing. */
-static int check_handed_out(
-	struct db *db, const struct volume *volume, struct error *err)
-{
-	char peer[256];
-	int found = store_connection_peer(db, volume->id, peer, sizeof(peer), err);
-
-	if (found <= 0)
-		return found;
-	return error_set(err, ERR_INVALID_VOLUME,
-		"volume '%s' cannot be deleted: it is connected to host '%s'; when "
-		"that is over, 'drover disconnect' says so",
-		volume_called(volume), peer[0] ? peer : "unknown");
-}
-
 static int check_unused(struct db *db, const struct volume *volume, struct error *err)
 {
 	const char *name = volume_called(volume);
@@ -93,7 +78,8 @@ static int check_deletable(struct db *db, const struct volume *volume,
 			"volume '%s' cannot be deleted: it has snapshots", name);
 	/* A temporary one's bytes are nobody's; who was to write them may have died. */
 	if (check_unused(db, volume, err) < 0 ||
-		(!is_temporary(volume) && check_handed_out(db, volume, err) < 0))
+		(!is_temporary(volume) &&
+			store_connection_none(db, volume, "be deleted", err) < 0))
 		return -1;
 	if (!status_allows(volume, what->from_api))
 		return error_set(err, ERR_INVALID_VOLUME,

@@ -49,21 +49,6 @@ static int check_attachments(
 	return store_compute_check(db, volume, &guest, err);
 }
 
-/* Without a server of ours: a share that somebody was told of. */
-static int check_connections(
-	struct db *db, const struct volume *volume, struct error *err)
-{
-	char peer[256];
-	int found = store_connection_peer(db, volume->id, peer, sizeof(peer), err);
-
-	if (found <= 0)
-		return found;
-	return error_set(err, ERR_INVALID_VOLUME,
-		"volume '%s' cannot be migrated: it is connected to host '%s'; when "
-		"that is over, 'drover disconnect' says so",
-		volume_called(volume), peer[0] ? peer : "unknown");
-}
-
 static int check_status(const struct volume *volume, bool starting, struct error *err)
 {
 	/* Its attachments were looked at before. */
@@ -109,7 +94,8 @@ static int check_volume(
 		return error_set(err, ERR_INVALID_VOLUME,
 			"volume '%s' cannot be migrated: it is connected",
 			volume_called(volume));
-	if (volume->attachments == 0 && check_connections(db, volume, err) < 0)
+	if (volume->attachments == 0 &&
+		store_connection_none(db, volume, "be migrated", err) < 0)
 		return -1;
 	return check_status(volume, starting, err);
 }
