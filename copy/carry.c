@@ -7,9 +7,10 @@
 static int is_hole(void *arg, uint64_t from, uint64_t to, bool *out, struct error *err)
 {
 	const struct carry *carry = arg;
-	uint64_t data;
+	uint64_t data = to;
 
-	if (side_next_data(carry->target, from, to, &data, err) < 0)
+	if (!carry->target_was_empty &&
+		side_next_data(carry->target, from, to, &data, err) < 0)
 		return -1;
 	*out = data == to;
 	return 0;
@@ -19,14 +20,15 @@ static int write_range(void *arg, const unsigned char *data, uint64_t offset,
 	size_t length, struct error *err)
 {
 	struct carry *carry = arg;
-
-	int rc;
+	int done;
 
 	carry->copied += length;
-	pthread_mutex_lock(carry->turn);
-	rc = side_write(carry->target, data, offset, length, err);
-	pthread_mutex_unlock(carry->turn);
-	return rc;
+	if (carry->turn)
+		pthread_mutex_lock(carry->turn);
+	done = side_write(carry->target, data, offset, length, err);
+	if (carry->turn)
+		pthread_mutex_unlock(carry->turn);
+	return done;
 }
 
 static int clear(void *arg, uint64_t offset, uint64_t length, struct error *err)
@@ -51,10 +53,10 @@ static bool is_zero(const struct slot *slot, size_t from, size_t to)
 	return chunk_is_zero(slot->data + from, to - from);
 }
 
-void carry_to_side(
-	struct carry *carry, const struct side *target, pthread_mutex_t *turn)
+void carry_to_side(struct carry *carry, const struct end *target, pthread_mutex_t *turn)
 {
-	carry->target = target;
+	carry->target = target->side;
+	carry->target_was_empty = target->was_empty;
 	carry->turn = turn;
 	carry->to = (struct slot_target) {
 		.block = 1,

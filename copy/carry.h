@@ -20,15 +20,18 @@ struct carry {
 
 	/* For a target that is a path, see carry_to_side(). */
 	const struct side *target;
-	/* Held while writing: the kernel lets one thread at a time write to a file, and
-	 * others spin meanwhile. */
+	bool target_was_empty; /* where nothing was written it is a hole */
+	/* Held while writing, or NULL. The kernel lets one thread at a time write to a file:
+	 * others spin, which is faster than to sleep for a turn, unless there is something
+	 * else to be done meanwhile. */
 	pthread_mutex_t *turn;
 	uint64_t copied, skipped; /* bytes */
 };
 
-/* Have it written to target by blocking calls, and counted. turn is borrowed. */
+/* Have it written to target by blocking calls, and counted. turn is borrowed,
+ * or NULL. */
 void carry_to_side(
-	struct carry *carry, const struct side *target, pthread_mutex_t *turn);
+	struct carry *carry, const struct end *target, pthread_mutex_t *turn);
 
 /* Which thread does not matter when the target is a path. arg: the struct carry. */
 int carry_run(void *arg, struct error *err);

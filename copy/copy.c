@@ -47,7 +47,7 @@ struct copy {
 	unsigned char *buffers; /* of the slots */
 	struct lane_job jobs[SLOTS]; /* of the slots */
 	bool carried; /* chunks are read and written by threads, one by one */
-	pthread_mutex_t turn; /* to write, then */
+	pthread_mutex_t turn; /* to write, while others read back */
 	bool streamed; /* chunks are read in this thread */
 	bool laned; /* the server takes enough connections for lanes */
 	bool read_by_lanes; /* they are fast at that, too */
@@ -464,7 +464,7 @@ static int carry_slot(struct copy *copy, struct slot *slot, uint64_t offset,
 		.source = source->side,
 		.digested = copy->verified,
 	};
-	carry_to_side(carry, copy->target->side, &copy->turn);
+	carry_to_side(carry, copy->target, copy->verified ? &copy->turn : NULL);
 	if (slot_begin(slot, source, offset, length, err) < 0)
 		return -1;
 	return source->ops->call(source, carry_run, carry, &slot->pending, err);

@@ -7,6 +7,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "copy/digest_parts.h"
+
 static const unsigned char zeroes[GRAIN_SIZE];
 
 bool grain_is_zero(const void *data, size_t length)
@@ -35,50 +37,16 @@ void digest_of(const void *data, size_t length, struct copy_digest *out)
 	memcpy(out->bytes, canonical.digest, sizeof(out->bytes));
 }
 
-/* The run of blocks from at on that are all zeroes, or all not. */
-static size_t run_end(const unsigned char *data, size_t at, size_t end, bool *zero)
-{
-	bool first = true;
-
-	for (size_t length; at < end; at += length, first = false) {
-		bool now;
-
-		length = end - at < DIGEST_BLOCK ? end - at : DIGEST_BLOCK;
-		now = grain_is_zero(data + at, length);
-		if (first)
-			*zero = now;
-		else if (now != *zero)
-			break;
-	}
-	return at;
-}
-
 void digest_parts(const void *data, const struct part *parts, unsigned count,
 	struct copy_digest *out)
 {
-	unsigned char map[CHUNK_SIZE / DIGEST_BLOCK / 8] = { 0 };
-	XXH128_canonical_t canonical;
-	const unsigned char *p = data;
-	bool zero = true, any = false;
-	XXH3_state_t state;
-
-	XXH3_128bits_reset(&state);
-	for (unsigned i = 0; i < count; i++)
-		for (size_t at = parts[i].from, to; at < parts[i].to; at = to) {
-			to = run_end(p, at, parts[i].to, &zero);
-			if (zero)
-				continue;
-			any = true;
-			XXH3_128bits_update(&state, p + at, to - at);
-			for (size_t b = at / DIGEST_BLOCK; b * DIGEST_BLOCK < to; b++)
-				map[b / 8] |= (unsigned char)(1U << b % 8);
-		}
-	*out = (struct copy_digest) { 0 };
-	if (!any)
+#ifdef HAVE_AVX2_TOO
+	if (__builtin_cpu_supports("avx2")) {
+		digest_parts_avx2(data, parts, count, out);
 		return;
-	XXH3_128bits_update(&state, map, sizeof(map));
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
-	memcpy(out->bytes, canonical.digest, sizeof(out->bytes));
+	}
+#endif
+	digest_parts_anywhere(data, parts, count, out);
 }
 
 void digest_chunk(const void *data, size_t length, struct copy_digest *out)

@@ -69,6 +69,7 @@ struct end {
 	uint64_t zero_bytes;
 	bool threads; /* its calls block, and run in threads */
 	bool in_memory; /* a file that is nowhere but in the page cache */
+	bool was_empty; /* a file that had no data when it was opened */
 	bool only_connection; /* to a server that has no second one for us */
 	bool clears_cheaply; /* zeroing is no work as writing is */
 	unsigned buffers; /* of CHUNK_SIZE that keep it busy */

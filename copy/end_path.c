@@ -11,11 +11,12 @@
 #include "copy/file_io.h"
 
 /* Measured: direct I/O wants a few MiB under way; through the page cache more than two
- * threads bring nothing, and neither does io_uring. */
+ * threads bring nothing, and neither does io_uring, but to have the next chunks ready for
+ * them does. */
 #define RING_BUFFERS 16
 #define DIRECT_THREADS 4
 #define CACHE_THREADS 2
-#define CACHE_BUFFERS 4
+#define CACHE_BUFFERS 8
 #define REQUESTS 64
 
 /* Of one step: what a device that cannot clear at once takes in less than a second. */
@@ -29,7 +30,9 @@ struct end_path {
 	const struct endpoint *endpoint;
 	bool blank; /* a device of zeroes: nothing tells where it has none */
 	bool full; /* a file without holes: to look for one takes long in memory */
-	uint64_t data, hole; /* the last extent of a file that was found */
+	/* The last extent of a file that was found, looking from asked on. What this copy
+	 * writes since need not be known: it asks of what it has not written. */
+	uint64_t asked, data, hole;
 	unsigned used;
 	struct file_request requests[REQUESTS];
 	struct file_request *free;
@@ -182,9 +185,10 @@ static int path_extent(struct end *end, uint64_t offset, uint64_t limit, uint64_
 		*hole = limit;
 		return 0;
 	}
-	if (offset < path->data || offset >= path->hole) {
+	if (offset < path->asked || offset >= path->hole) {
 		if (side_extent(&path->side, offset, &path->data, &path->hole, err) < 0)
 			return -1;
+		path->asked = offset;
 	}
 	*data = path->data > offset ? path->data : offset;
 	*data = *data < limit ? *data : limit;
@@ -195,7 +199,8 @@ static int path_extent(struct end *end, uint64_t offset, uint64_t limit, uint64_
 static void path_forget(struct end *end, uint64_t from, uint64_t to)
 {
 	of(end)->hole = 0;
-	side_forget(&of(end)->side, from, to - from);
+	if (!end->in_memory)
+		side_forget(&of(end)->side, from, to - from);
 }
 
 static unsigned path_prepare(struct end *end, struct pollfd *fds)
@@ -262,6 +267,15 @@ static bool has_no_hole(const struct side *side)
 		(uint64_t)st.st_blocks * 512 >= (uint64_t)st.st_size;
 }
 
+static bool has_no_data(const struct side *side)
+{
+	uint64_t data, hole;
+	struct error ignored;
+
+	return side->is_file && side_extent(side, 0, &data, &hole, &ignored) == 0 &&
+		data == UINT64_MAX;
+}
+
 static int choose_io(
 	struct end_path *path, const struct end_options *options, struct error *err)
 {
@@ -293,6 +307,8 @@ static void fill_in(struct end_path *path, const struct end_options *options)
 	end->transfer_bytes = CHUNK_SIZE;
 	end->zero_bytes = CLEAR_BYTES;
 	end->side = &path->side;
+	end->was_empty = options->writable && has_no_data(&path->side);
+	path->data = path->hole = end->was_empty ? UINT64_MAX : 0;
 	path->blank =
 		options->blank && path->endpoint->zero_when_new && !path->side.is_file;
 	for (size_t i = 0; i < REQUESTS; i++) {

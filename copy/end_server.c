@@ -14,7 +14,8 @@ struct end_server {
 	struct end end;
 	struct remote *remote;
 	struct end_wait wait;
-	bool blank;
+	uint64_t
+		blank_from; /* nothing was written from there on, and it reads as zeroes */
 	void *zeroes; /* transfer_bytes of them, for a server that cannot clear */
 	struct remote_map map; /* what it told of holes */
 	unsigned asked; /* questions for it that are not answered */
@@ -97,9 +98,9 @@ static int server_extent(struct end *end, uint64_t offset, uint64_t limit,
 	uint64_t until;
 	bool zero = true;
 
-	*data = server->blank ? limit : offset;
+	*data = offset >= server->blank_from ? limit : offset;
 	*hole = limit;
-	if (server->blank || !server->remote->can_extents)
+	if (offset >= server->blank_from || !server->remote->can_extents)
 		return 0;
 	for (; offset < limit && zero; offset = zero ? until : offset) {
 		*data = offset;
@@ -116,11 +117,13 @@ static int server_extent(struct end *end, uint64_t offset, uint64_t limit,
 	return 0;
 }
 
-/* What a server told of holes before may be over. */
+/* What a server told of holes before may be over, and what is read back was written. */
 static void server_forget(struct end *end, uint64_t from, uint64_t to)
 {
-	(void)to;
-	remote_map_begin(&of(end)->map, from);
+	struct end_server *server = of(end);
+
+	server->blank_from = to > server->blank_from ? to : server->blank_from;
+	remote_map_begin(&server->map, from);
 }
 
 static unsigned server_prepare(struct end *end, struct pollfd *fds)
@@ -187,7 +190,7 @@ int end_open_server(const char *role, const struct endpoint *endpoint,
 	end->ops = &ops;
 	end->role = role;
 	server->wait = options->wait;
-	server->blank = options->blank && endpoint->zero_when_new;
+	server->blank_from = options->blank && endpoint->zero_when_new ? 0 : UINT64_MAX;
 	if (remote_open(role, endpoint, deadline_s, connections, &options->wait,
 		    &server->remote, err) < 0)
 		return -1;

@@ -5,6 +5,7 @@ copy_libcopy_a_SOURCES = \
 	copy/cipher.c copy/cipher.h \
 	copy/copy.c copy/copy.h \
 	copy/digest.c copy/digest.h \
+	copy/digest_parts.c copy/digest_parts.h \
 	copy/end.c copy/end.h \
 	copy/end_path.c \
 	copy/end_server.c \
@@ -27,6 +28,18 @@ copy_libcopy_a_SOURCES = \
 	copy/window.c copy/window.h \
 	copy/window_remote.c
 copy_libcopy_a_CPPFLAGS = $(AM_CPPFLAGS) $(NBD_CFLAGS) $(URING_CFLAGS)
+copy_libcopy_a_LIBADD =
+EXTRA_copy_libcopy_a_DEPENDENCIES = $(copy_libcopy_a_LIBADD)
+
+# The same once more, for processors that have more.
+if HAVE_AVX2_TOO
+noinst_LIBRARIES += copy/libdigest_avx2.a
+copy_libdigest_avx2_a_SOURCES = copy/digest_parts.c
+copy_libdigest_avx2_a_CPPFLAGS = $(AM_CPPFLAGS) -DFOR_AVX2
+copy_libdigest_avx2_a_CFLAGS = $(AM_CFLAGS) -mavx2
+copy_libcopy_a_LIBADD += $(copy_libdigest_avx2_a_OBJECTS)
+endif
+
 COPY_LIBS = copy/libcopy.a $(XXHASH_LIBS) $(NBD_LIBS) $(URING_LIBS) -lpthread
 
 # The command.

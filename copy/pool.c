@@ -61,6 +61,14 @@ void pool_close(struct pool *pool)
 	free(pool);
 }
 
+/* Calls are whole chunks, and to wake whoever gives them takes a good part of the time of
+ * one: it is woken when there are none left to begin. With the mutex held. */
+static void tell(const struct pool *pool, const struct file_request *ended)
+{
+	if (ended->op != FILE_CALL || !pool->waiting.first)
+		eventfd_write(pool->wake, 1);
+}
+
 /* With the mutex held; NULL: the pool ends. */
 static struct file_request *next_waiting(struct pool *pool)
 {
@@ -70,6 +78,8 @@ static struct file_request *next_waiting(struct pool *pool)
 	while (!pool->stop && !(request = take(&pool->waiting)))
 		pthread_cond_wait(&pool->changed, &pool->mutex);
 	pool->idle--;
+	if (pool->ended.first && !pool->waiting.first)
+		eventfd_write(pool->wake, 1);
 	return request;
 }
 
@@ -85,7 +95,7 @@ static void *work(void *arg)
 			file_request_perform(pool->side, request, &request->error);
 		pthread_mutex_lock(&pool->mutex);
 		fifo_add(&pool->ended, &request->link);
-		eventfd_write(pool->wake, 1);
+		tell(pool, request);
 	}
 	pthread_mutex_unlock(&pool->mutex);
 	return NULL;

@@ -73,6 +73,21 @@ def test_server_of_one_client(side, verify, serve, source, old):
     VOLUME.must_be_in(old)
 
 
+@pytest.mark.parametrize("name", ["scattered", "random", "nothing-but-a-hole"])
+def test_new_target_of_a_server_of_one_client(name, serve, place):
+    """What was promised to be zeroes is so only until it was written."""
+    shape = SHAPES[name]
+    source = shape.write(os.path.join(place, "source"))
+    target = os.path.join(place, "target")
+    with open(target, "wb") as f:
+        f.truncate(shape.size)
+    server = serve("--filter=limit", "--filter=multi-conn", "file", target, "limit=1",
+                   "multi-conn-mode=disable")
+    copy(source, server.uri(), "--retry=0", "--target-is-zero", "--checkpoint-bytes=4M",
+         within=SOON).must_succeed()
+    shape.must_be_in(target)
+
+
 @pytest.mark.parametrize("verify", ["readback", "none"])
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_qemu_nbd_as_it_is_by_itself(side, verify, place, closing, source, old):

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/test_copy.h"
 
+#include "copy/digest_parts.h"
+
 static void the_target_has_the_bytes_of_the_source(void **state)
 {
 	struct fixture *f = *state;
@@ -561,6 +563,40 @@ static void zeroes_within_a_chunk_are_not_digested(void **state)
 	memset(data, 0, sizeof(data));
 }
 
+/* Copies go on on other hosts, and checkpoints are read there. */
+static void all_processors_compute_the_same_digest(void **state)
+{
+#ifdef HAVE_AVX2_TOO
+	static unsigned char data[MIB];
+	unsigned seed = 7;
+
+	if (!__builtin_cpu_supports("avx2"))
+		skip();
+	for (unsigned round = 0; round < 200; round++) {
+		struct part parts[3] = { { 0 } };
+		struct copy_digest anywhere, here;
+		size_t at = 0;
+
+		for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
+			seed = seed * 1103515245 + 12345;
+			parts[i].from = at + (seed >> 16) % 40 * DIGEST_BLOCK;
+			at = parts[i].to =
+				parts[i].from + (seed >> 8) % 40 * DIGEST_BLOCK;
+			for (size_t b = parts[i].from; b < at; b++)
+				data[b] = (unsigned char)(b * seed >> 7);
+			if (seed % 3 == 0)
+				memset(data + parts[i].from, 0, at - parts[i].from);
+		}
+		parts[2].to -= parts[2].to > parts[2].from ? seed % DIGEST_BLOCK : 0;
+		digest_parts_anywhere(data, parts, ARRAY_SIZE(parts), &anywhere);
+		digest_parts_avx2(data, parts, ARRAY_SIZE(parts), &here);
+		assert_true(digest_equal(&anywhere, &here));
+	}
+#else
+	skip();
+#endif
+}
+
 static void lists_of_digests_survive_text(void **state)
 {
 	struct copy_digest digests[40] = { 0 }, back[40];
@@ -686,6 +722,7 @@ int main(void)
 		TEST(a_full_copy_is_verified_by_reading),
 		cmocka_unit_test(digests_survive_text),
 		cmocka_unit_test(zeroes_within_a_chunk_are_not_digested),
+		cmocka_unit_test(all_processors_compute_the_same_digest),
 		cmocka_unit_test(lists_of_digests_survive_text),
 		cmocka_unit_test(what_is_no_list_of_digests_is_refused),
 		TEST(reading_back_tells_of_every_chunk),
