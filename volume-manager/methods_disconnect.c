@@ -70,21 +70,32 @@ static int peer_of(
 	return 0;
 }
 
+/* The volume that is named; 0: there is more to do, else the request was sent on to the
+ * owner of the volume, and that is its answer. */
+static int begin(struct manager *manager, const struct rpc_request *request,
+	struct disconnect_request *what, struct error *err)
+{
+	struct volume volume;
+	int moved;
+
+	if (methods_volume_id(request, "volume", &what->volume_id, err) < 0)
+		return -1;
+	moved = forward_if_moved(manager, request, what->volume_id, err);
+	if (moved)
+		return moved;
+	return methods_volume(manager, what->volume_id, &volume, err) < 0 ? -1 : 0;
+}
+
 int methods_terminate_connection(void *arg, const struct rpc_request *request,
 	struct json_object **result, struct error *err)
 {
 	struct manager *manager = methods_manager(arg);
 	struct disconnect_request what = { .loose = true };
-	struct volume volume;
-	int moved;
+	int moved = begin(manager, request, &what, err);
 
-	if (methods_volume_id(request, "volume", &what.volume_id, err) < 0)
-		return -1;
-	moved = forward_if_moved(manager, request, what.volume_id, err);
 	if (moved)
 		return moved;
-	if (methods_volume(manager, what.volume_id, &volume, err) < 0 ||
-		peer_of(request, &what.peer, err) < 0)
+	if (peer_of(request, &what.peer, err) < 0)
 		return -1;
 	return disconnect(manager, request, &what, err);
 }
@@ -94,17 +105,9 @@ int methods_remove_export(void *arg, const struct rpc_request *request,
 {
 	struct manager *manager = methods_manager(arg);
 	struct disconnect_request what = { .loose = true };
-	struct volume volume;
-	int moved;
+	int moved = begin(manager, request, &what, err);
 
-	if (methods_volume_id(request, "volume", &what.volume_id, err) < 0)
-		return -1;
-	moved = forward_if_moved(manager, request, what.volume_id, err);
-	if (moved)
-		return moved;
-	if (methods_volume(manager, what.volume_id, &volume, err) < 0)
-		return -1;
-	return disconnect(manager, request, &what, err);
+	return moved ? moved : disconnect(manager, request, &what, err);
 }
 
 /* The row is the API tier's: it ends the attachment when it has the answer. */

@@ -177,6 +177,20 @@ class Cloud:
             self.manager.start()
             self.wait_ready()
 
+    def start_as_two_hosts(self):
+        """For a cloud that was made with start=False: backend "slow" belongs to a manager of
+        its own on server2, self.target, which whoever asked for it stops."""
+        address = {"my_ip": "127.0.0.1"}
+        one = self.write_config("one.conf", address, backends=["fast"])
+        other = self.write_config("two.conf", {**address, "host": "server2",
+                                               "state_path": f"{self.tmp}/state2"},
+                                  backends=["slow"])
+        self.manager = Daemon(self, "manager", "manager", ["--config-file", one])
+        self.target = Daemon(self, "target", "manager", ["--config-file", other])
+        self.drover("db", "sync")
+        for daemon in (self.scheduler, self.manager, self.target):
+            daemon.start()
+
     # Configuration and environment.
 
     def program(self, name):

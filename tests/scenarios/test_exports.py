@@ -14,7 +14,7 @@ import nbd
 import pytest
 
 import processes
-from cloud import MIB, Daemon
+from cloud import MIB
 from processes import wait_for
 
 LOAD = os.path.join(os.path.dirname(__file__), "..", "harness", "nbd_load.py")
@@ -323,15 +323,7 @@ def make_two(make_cloud):
 
     def make(**drover):
         cloud = make_cloud(start=False, drover=drover)
-        one = cloud.write_config("one.conf", {"my_ip": "127.0.0.1"}, backends=["fast"])
-        other = cloud.write_config(
-            "two.conf", {"my_ip": "127.0.0.1", "host": "server2",
-                         "state_path": f"{cloud.tmp}/state2"}, backends=["slow"])
-        cloud.manager = Daemon(cloud, "manager", "manager", ["--config-file", one])
-        cloud.target = Daemon(cloud, "target", "manager", ["--config-file", other])
-        cloud.drover("db", "sync")
-        for daemon in (cloud.scheduler, cloud.manager, cloud.target):
-            daemon.start()
+        cloud.start_as_two_hosts()
         cloud.wait_for(lambda: {"server1@fast#fast", TARGET} <= cloud.pools(), 60,
                        "both pools are known")
         made.append(cloud)

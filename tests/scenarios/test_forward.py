@@ -7,7 +7,6 @@ import uuid
 
 import pytest
 
-from cloud import Daemon
 from peer import Peer, captured
 
 OLD = "server1@fast#fast"
@@ -21,15 +20,7 @@ MARK = "_context_drover_forwarded"
 def two(make_cloud):
     """A cloud whose backend "slow" belongs to a manager on server2: cloud.target."""
     cloud = make_cloud(start=False)
-    one = cloud.write_config("one.conf", {"my_ip": "127.0.0.1"}, backends=["fast"])
-    other = cloud.write_config(
-        "two.conf", {"my_ip": "127.0.0.1", "host": "server2",
-                     "state_path": f"{cloud.tmp}/state2"}, backends=["slow"])
-    cloud.manager = Daemon(cloud, "manager", "manager", ["--config-file", one])
-    cloud.target = Daemon(cloud, "target", "manager", ["--config-file", other])
-    cloud.drover("db", "sync")
-    for daemon in (cloud.scheduler, cloud.manager, cloud.target):
-        daemon.start()
+    cloud.start_as_two_hosts()
     cloud.wait_for(lambda: {OLD, NEW} <= cloud.pools(), 60, "both pools are known")
     yield cloud
     cloud.target.stop()

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import processes
-from cloud import Daemon, MIB
+from cloud import MIB
 from processes import wait_for
 
 TARGET = "server2@slow#slow"
@@ -19,15 +19,7 @@ TARGET = "server2@slow#slow"
 def two(make_cloud):
     """A cloud whose backend "slow" belongs to a manager on server2: cloud.target."""
     cloud = make_cloud(start=False)
-    one = cloud.write_config("one.conf", {"my_ip": "127.0.0.1"}, backends=["fast"])
-    other = cloud.write_config(
-        "two.conf", {"my_ip": "127.0.0.1", "host": "server2",
-                     "state_path": f"{cloud.tmp}/state2"}, backends=["slow"])
-    cloud.manager = Daemon(cloud, "manager", "manager", ["--config-file", one])
-    cloud.target = Daemon(cloud, "target", "manager", ["--config-file", other])
-    cloud.drover("db", "sync")
-    for daemon in (cloud.scheduler, cloud.manager, cloud.target):
-        daemon.start()
+    cloud.start_as_two_hosts()
     yield cloud
     cloud.points.release()
     cloud.target.stop()
