@@ -163,6 +163,34 @@ int text_to_double(const char *text, double *out, struct error *err)
 	return 0;
 }
 
+/* The power of two that a suffix stands for; -1: it is none. */
+static int suffix_shift(const char *suffix)
+{
+	static const char letters[] = "KMGT";
+	const char *found = suffix[0] ? strchr(letters, suffix[0]) : NULL;
+
+	if (!suffix[0])
+		return 0;
+	return found && !suffix[1] ? 10 * (int)(found - letters + 1) : -1;
+}
+
+int text_to_bytes(const char *text, uint64_t *out, struct error *err)
+{
+	size_t digits = strspn(text, "0123456789");
+	int shift = suffix_shift(text + digits);
+	uint64_t number = 0;
+
+	if (digits == 0 || digits > 18 || shift < 0)
+		return error_set(err, ERR_USAGE,
+			"'%.60s' is not a number of bytes like 4096 or 100M", text);
+	for (size_t i = 0; i < digits; i++)
+		number = number * 10 + (uint64_t)(text[i] - '0');
+	if (number > (uint64_t)INT64_MAX >> shift)
+		return error_set(err, ERR_USAGE, "'%.60s' is too many bytes", text);
+	*out = number << shift;
+	return 0;
+}
+
 const char *text_size(char out[SIZE_TEXT_SIZE], uint64_t bytes)
 {
 	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };

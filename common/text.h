@@ -30,6 +30,9 @@ int text_to_int(
 	const char *text, int64_t min, int64_t max, int64_t *out, struct error *err);
 /* Finite number, C locale, nothing around it. */
 int text_to_double(const char *text, double *out, struct error *err);
+/* Bytes as people write them, "4096", "100M": times 1024 for each step of K, M, G, T; at most
+ * INT64_MAX. ERR_USAGE. */
+int text_to_bytes(const char *text, uint64_t *out, struct error *err);
 
 /* "512 B", "1.5 MiB", "40.0 TiB". */
 #define SIZE_TEXT_SIZE 24

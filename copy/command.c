@@ -88,34 +88,6 @@ void command_help(FILE *out)
 		out);
 }
 
-/* The power of two that a suffix stands for; -1: it is none. */
-static int suffix_shift(const char *suffix)
-{
-	static const char letters[] = "KMGT";
-	const char *found = suffix[0] ? strchr(letters, suffix[0]) : NULL;
-
-	if (!suffix[0])
-		return 0;
-	return found && !suffix[1] ? 10 * (int)(found - letters + 1) : -1;
-}
-
-int command_bytes(const char *text, uint64_t *out, struct error *err)
-{
-	size_t digits = strspn(text, "0123456789");
-	int shift = suffix_shift(text + digits);
-	uint64_t number = 0;
-
-	if (digits == 0 || digits > 18 || shift < 0)
-		return error_set(err, ERR_USAGE,
-			"'%.60s' is not a number of bytes like 4096 or 100M", text);
-	for (size_t i = 0; i < digits; i++)
-		number = number * 10 + (uint64_t)(text[i] - '0');
-	if (number > (uint64_t)INT64_MAX >> shift)
-		return error_set(err, ERR_USAGE, "'%.60s' is too many bytes", text);
-	*out = number << shift;
-	return 0;
-}
-
 static int take_seconds(
 	const char *text, bool may_be_zero, double *out, struct error *err)
 {
@@ -156,7 +128,7 @@ static int take_verify(const char *text, enum copy_verify *out, struct error *er
 
 static int take_checkpoint_bytes(const char *text, uint64_t *out, struct error *err)
 {
-	if (command_bytes(text, out, err) < 0)
+	if (text_to_bytes(text, out, err) < 0)
 		return -1;
 	if (*out == 0 || *out > CHECKPOINT_BYTES_MAX)
 		return error_set(err, ERR_USAGE, "'%.60s' is not from 1 to 1G", text);
@@ -170,7 +142,7 @@ static int take_value(
 	case OPT_VERIFY:
 		return take_verify(value, &command->verify, err);
 	case OPT_RATE:
-		return command_bytes(value, &command->rate_limit, err);
+		return text_to_bytes(value, &command->rate_limit, err);
 	case OPT_CONTROL_FD:
 		return take_fd(value, &command->control_fd, err);
 	case OPT_PROGRESS_FD:

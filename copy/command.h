@@ -32,7 +32,4 @@ struct command {
 int command_parse(int argc, char **argv, struct command *out, struct error *err);
 void command_help(FILE *out);
 
-/* "4096", "100M": bytes, times 1024 for each of K, M, G, T. ERR_USAGE. */
-int command_bytes(const char *text, uint64_t *out, struct error *err);
-
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#include "copy/command.h"
+#include "common/text.h"
 
 struct control_fd {
 	int fd;
@@ -31,7 +31,7 @@ int control_line(const char *line, struct copy_control *control, struct error *e
 	else if (strncmp(line, "rate ", 5) == 0) {
 		uint64_t rate;
 
-		if (command_bytes(line + 5, &rate, err) < 0)
+		if (text_to_bytes(line + 5, &rate, err) < 0)
 			return -1;
 		atomic_store(&control->rate_limit, rate);
 	} else

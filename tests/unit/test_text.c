@@ -98,6 +98,29 @@ static void sizes_read_as_people_say_them(void **state)
 	assert_string_equal(NUM(INT64_MIN), "-9223372036854775808");
 }
 
+static void sizes_are_written_as_people_write_them(void **state)
+{
+	static const char *const bad[] = { "", "K", "1X", "1KK", "1 K", "-1", "+1",
+		"1k", "1.5G", "0x10", "9000000T", "9999999999999999999" };
+	uint64_t bytes = 7;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct error err = { 0 };
+
+		assert_int_equal(text_to_bytes(bad[i], &bytes, &err), -1);
+		assert_int_equal(err.code, ERR_USAGE);
+		assert_int_equal(bytes, 7);
+	}
+	assert_int_equal(text_to_bytes("0", &bytes, NULL), 0);
+	assert_int_equal(bytes, 0);
+	assert_int_equal(text_to_bytes("4096", &bytes, NULL), 0);
+	assert_int_equal(bytes, 4096);
+	assert_int_equal(text_to_bytes("3K", &bytes, NULL), 0);
+	assert_int_equal(bytes, 3072);
+	assert_int_equal(text_to_bytes("8388607T", &bytes, NULL), 0);
+	assert_true(bytes == 8388607ULL << 40);
+}
+
 static void a_slip_of_the_finger_is_one_step_away(void **state)
 {
 	assert_int_equal(text_distance("host", "host", 3), 0);
@@ -172,6 +195,7 @@ int main(void)
 		cmocka_unit_test(a_number_out_of_bounds_names_the_bounds),
 		cmocka_unit_test(fractions_are_finite_and_decimal),
 		cmocka_unit_test(sizes_read_as_people_say_them),
+		cmocka_unit_test(sizes_are_written_as_people_write_them),
 		cmocka_unit_test(a_slip_of_the_finger_is_one_step_away),
 		cmocka_unit_test(only_harmless_names_are_safe),
 		cmocka_unit_test(utf8_is_taken_strictly),
