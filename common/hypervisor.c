@@ -191,7 +191,8 @@ static int take_status(
 			err) < 0 ||
 		json_get_bool_or(answer, "source", false, &out->source, err) < 0 ||
 		json_get_bool_or(answer, "target", false, &out->target, err) < 0 ||
-		json_get_bool_or(answer, "pivoted", false, &out->pivoted, err) < 0)
+		json_get_bool_or(answer, "pivoted", false, &out->pivoted, err) < 0 ||
+		json_get_int_or(answer, "rate", 0, INT64_MAX, -1, &out->rate, err) < 0)
 		return -1;
 	text_copy(out->reason, sizeof(out->reason), reason);
 	return 0;
@@ -249,6 +250,15 @@ int hypervisor_swap_cancel(struct rpc_client *client,
 	AUTO(json_object_put) struct json_object *args = swap_args(swap);
 
 	return swap_call(client, swap, "swap_cancel", args, out, err);
+}
+
+int hypervisor_swap_rate(struct rpc_client *client, const struct hypervisor_swap *swap,
+	int64_t rate, struct swap_status *out, struct error *err)
+{
+	AUTO(json_object_put) struct json_object *args = swap_args(swap);
+
+	json_add_int(args, "rate", rate);
+	return swap_call(client, swap, "swap_rate", args, out, err);
 }
 
 int hypervisor_swap_resolve(struct rpc_client *client,

@@ -80,6 +80,7 @@ struct swap_status {
 	char instance[64]; /* libvirt's word, or "gone" */
 	bool source, target; /* the guest has that disk */
 	bool pivoted; /* it has tried to go over: the target may have the newest data */
+	int64_t rate; /* what it was told; bytes per second, 0: none, -1: it does not say */
 };
 struct hypervisor_order {
 	const char *mode; /* "rw", "ro" */
@@ -95,6 +96,9 @@ int hypervisor_swap_status(struct rpc_client *client,
 /* Before the pivot it ends as cancelled. One that was not ordered yet never will be. */
 int hypervisor_swap_cancel(struct rpc_client *client,
 	const struct hypervisor_swap *swap, struct swap_status *out, struct error *err);
+/* At most so many bytes per second, 0: as fast as it goes. Nothing when it is over. */
+int hypervisor_swap_rate(struct rpc_client *client, const struct hypervisor_swap *swap,
+	int64_t rate, struct swap_status *out, struct error *err);
 /* An operator knows where the guest's newest data is. */
 int hypervisor_swap_resolve(struct rpc_client *client,
 	const struct hypervisor_swap *swap, bool moved, struct swap_status *out,

@@ -107,6 +107,7 @@ static int status(struct hypervisor *hypervisor, const struct key *key,
 	json_add_int(o, "total", found ? (int64_t)swap.total : 0);
 	json_add_string(o, "reason", found ? swap.reason : "");
 	json_add_bool(o, "pivoted", found && swap.pivots > 0);
+	json_add_int(o, "rate", found ? (int64_t)swap.rate : 0);
 	json_add_string(
 		o, "instance", there ? domain_state_name(domain.state) : "gone");
 	add_sight(o, &domain, key, found ? &swap : NULL);

@@ -72,7 +72,7 @@ def test_refused_orders(bench):
     with pytest.raises(Refused, match="swap_everything"):
         bench.compute.call("swap_everything")
     assert bench.status() == {
-        "state": "none", "done": 0, "total": 0, "reason": "", "pivoted": False,
+        "state": "none", "done": 0, "total": 0, "reason": "", "pivoted": False, "rate": 0,
         "instance": "running", "source": False, "target": False}
 
 
@@ -131,8 +131,9 @@ def test_the_rate_can_be_changed(bench):
     bench.order(rate=MIB)
     bench.wait_copying()
     status = bench.status()
-    assert 0 < status["done"] < status["total"]
-    bench.rate(0)
+    assert 0 < status["done"] < status["total"] and status["rate"] == MIB
+    assert bench.rate(2 * MIB)["rate"] == 2 * MIB
+    assert bench.rate(0)["rate"] == 0
     bench.check_moved()
     assert bench.rate(5)["state"] == "moved"
     assert bench.cancel()["state"] == "moved"

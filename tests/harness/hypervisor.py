@@ -151,6 +151,7 @@ class Hypervisor:
         disk = guest["disks"].get(volume) if guest else None
         return {"state": swap["state"], "done": swap.get("done", 0),
                 "total": swap.get("total", 0), "reason": swap.get("reason", ""),
+                **({"rate": swap["rate"]} if "rate" in swap else {}),
                 "instance": guest["state"] if guest else "gone",
                 # Without an order there is the disk's serial number to go by.
                 "source": bool(disk) and (
@@ -168,7 +169,7 @@ class Hypervisor:
                 raise Refused(f"instance '{instance_id}' has no disk '{volume_id}'")
             self.swaps[key] = {"state": "copying", "done": 0, "total": 1 << 30,
                                "info": connection_info, "mode": mode,
-                               "answer_to": answer_to}
+                               "answer_to": answer_to, "rate": rate}
         return self.status(key)
 
     def swap_status(self, instance_id, volume_id, target_id):
@@ -179,6 +180,12 @@ class Hypervisor:
         swap = self.swaps.setdefault(key, {"state": "none"})
         if swap["state"] in ("none", "copying", "ready"):
             swap["state"] = "cancelled"
+        return self.status(key)
+
+    def swap_rate(self, instance_id, volume_id, target_id, rate):
+        key = (instance_id, volume_id, target_id)
+        if key in self.swaps:
+            self.swaps[key]["rate"] = rate
         return self.status(key)
 
     def swap_resolve(self, instance_id, volume_id, target_id, moved):
