@@ -12,6 +12,7 @@ cli_libcli_a_SOURCES = \
 	cli/migrations.c \
 	cli/options.c cli/options.h \
 	cli/progress.c cli/progress.h \
+	cli/rate.c cli/rate.h \
 	cli/resolve.c \
 	cli/services.c \
 	cli/show.c cli/show.h \

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/fields.h"
+#include "cli/rate.h"
 #include "cli/versioned.h"
 #include "cli/watch.h"
 #include "common/store/compute.h"
@@ -48,15 +49,16 @@ static int cast(struct cli *cli, const struct volume *volume, const char *reques
 }
 
 /* The volume is marked as starting and a scheduler has been asked. */
-static int begin(struct cli *cli, struct volume *volume, const char *request_id,
-	struct error *err)
+static int begin(struct cli *cli, struct volume *volume,
+	const struct migration_wish *wish, struct error *err)
 {
+	const char *request_id = wish->request_id;
 	char id[UUID_TEXT_SIZE];
 
 	memcpy(id, volume->id, sizeof(id));
-	if (store_migration_begin(cli->db, id, cli->words[1],
+	if (store_migration_begin_with(cli->db, id, cli->words[1],
 		    cli_has(cli, OPT_LOCK_VOLUME), cli->settings->service_down_time,
-		    err) < 0)
+		    cli_has(cli, OPT_RATE) ? wish : NULL, err) < 0)
 		return -1;
 	if (store_volume_get(cli->db, id, volume, err) < 0 ||
 		cast(cli, volume, request_id, err) < 0)
@@ -89,9 +91,13 @@ int verb_migrate(struct cli *cli, struct error *err)
 		.quiet = cli_has(cli, OPT_NO_PROGRESS) || cli_has(cli, OPT_JSON),
 	};
 	char request_id[REQUEST_TEXT_SIZE];
+	struct migration_wish wish = { .request_id = request_id };
 
 	request_id_make(request_id);
 	watched.request_id = request_id;
+	if (cli_has(cli, OPT_RATE) &&
+		rate_from_text(cli->options.value[OPT_RATE], &wish.rate_limit, err) < 0)
+		return error_context(err, "--rate");
 	if (cli_volume(cli, cli->words[0], &watched.volume, err) < 0)
 		return -1;
 	/* Connected first: without a broker nothing is changed. */
@@ -100,7 +106,7 @@ int verb_migrate(struct cli *cli, struct error *err)
 			volume_label(&watched.volume));
 	if (cli_has(cli, OPT_WAIT) && watch_prepare(cli, err) < 0)
 		return -1;
-	if (begin(cli, &watched.volume, request_id, err) < 0)
+	if (begin(cli, &watched.volume, &wish, err) < 0)
 		return -1;
 	if (cli_has(cli, OPT_WAIT))
 		return watch_report(cli, &watched, err);

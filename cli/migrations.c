@@ -22,6 +22,17 @@ static void list_json(const struct migration *list, int count)
 	cli_json(all);
 }
 
+/* "43%", and what it may not exceed while it runs. */
+static const char *list_progress(char *out, size_t size, const struct migration *m)
+{
+	bool limited = m->rate_limit > 0 && !phase_is_final(m->op.phase);
+	char limit[LIMIT_TEXT_SIZE];
+
+	snprintf(out, size, "%d%%%s%s", show_percent(m), limited ? ", at most " : "",
+		limited ? show_limit(limit, m) : "");
+	return out;
+}
+
 static void list_table(const struct migration *list, int count)
 {
 	AUTO(table_free)
@@ -30,13 +41,12 @@ static void list_table(const struct migration *list, int count)
 
 	for (int i = 0; i < count; i++) {
 		const struct migration *m = &list[i];
-		char text[24];
+		char text[LIMIT_TEXT_SIZE + 24];
 
-		snprintf(text, sizeof(text), "%d%%", show_percent(m));
 		table_add(table, m->op.id);
 		table_add(table, m->volume_name[0] ? m->volume_name : m->op.volume_id);
-		table_add(table, phase_name(m->op.phase));
-		table_add(table, text);
+		table_add(table, show_phase(m));
+		table_add(table, list_progress(text, sizeof(text), m));
 		table_add(table, text_or_none(m->route));
 		table_add(table, text_or_none(m->source));
 		table_add(table, text_or_none(m->target));
@@ -92,7 +102,7 @@ static void add_seconds(struct table *table, const char *name, double seconds)
 static void add_bytes(struct table *t, const struct migration *m)
 {
 	char size[SIZE_TEXT_SIZE];
-	char rate[SIZE_TEXT_SIZE + 8];
+	char rate[SIZE_TEXT_SIZE + 8], limit[LIMIT_TEXT_SIZE];
 
 	snprintf(rate, sizeof(rate), "%s/s",
 		text_size(size, m->rate > 0 ? (uint64_t)m->rate : 0));
@@ -102,6 +112,8 @@ static void add_bytes(struct table *t, const struct migration *m)
 	add_size(t, "skipped", m->skipped);
 	add_size(t, "checkpoint", m->checkpoint);
 	table_property(t, "rate", m->rate > 0 ? rate : NULL);
+	table_property(t, "rate_limit", show_limit(limit, m));
+	table_property(t, "paused", m->paused ? "True" : "False");
 	table_property(t, "digest", text_or_none(m->digest));
 }
 

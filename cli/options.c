@@ -35,6 +35,8 @@ static const struct {
 		"what stands in the way of Cinder's own services" },
 	[OPT_MOVED] = { "--moved", NULL, "the guest runs on the temporary volume" },
 	[OPT_MODE] = { "--mode", "MODE", "rw, or ro: the instance cannot write to it" },
+	[OPT_RATE] = { "--rate", "RATE",
+		"copy at most so many bytes per second, like 50M; none: no limit" },
 	[OPT_NOT_MOVED] = { "--not-moved", NULL, "the guest stayed where it was" },
 };
 

@@ -33,6 +33,7 @@ enum option_id {
 	OPT_MOVED,
 	OPT_NOT_MOVED,
 	OPT_MODE,
+	OPT_RATE,
 	OPT_COUNT
 };
 #define OPT_BIT(id) (1u << (id))

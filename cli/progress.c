@@ -23,12 +23,21 @@ static int add_rate(char *out, size_t size, const struct migration *m)
 	int64_t left_s;
 
 	if ((m->op.phase != PHASE_COPYING && m->op.phase != PHASE_SWAPPING) ||
-		m->rate < 1)
+		m->rate < 1 || m->paused)
 		return 0;
 	left_s = (int64_t)((double)(m->size_bytes - m->position) / m->rate);
 	return snprintf(out, size, "  %s/s  %d:%02d left",
 		text_size(rate, (uint64_t)m->rate), (int)(left_s / 60 % 100000),
 		(int)(left_s % 60));
+}
+
+static void add_limit(char *out, size_t size, const struct migration *m)
+{
+	char limit[LIMIT_TEXT_SIZE];
+
+	if ((m->op.phase == PHASE_COPYING || m->op.phase == PHASE_SWAPPING) &&
+		m->rate_limit > 0)
+		snprintf(out, size, "  at most %s", show_limit(limit, m));
 }
 
 const char *progress_text(char out[PROGRESS_TEXT_SIZE], const struct migration *m)
@@ -43,7 +52,8 @@ const char *progress_text(char out[PROGRESS_TEXT_SIZE], const struct migration *
 		text_size(done, (uint64_t)m->position),
 		text_size(all, (uint64_t)m->size_bytes));
 	if (m->position < m->size_bytes)
-		add_rate(out + used, PROGRESS_TEXT_SIZE - (size_t)used, m);
+		used += add_rate(out + used, PROGRESS_TEXT_SIZE - (size_t)used, m);
+	add_limit(out + used, PROGRESS_TEXT_SIZE - (size_t)used, m);
 	return out;
 }
 
@@ -131,9 +141,9 @@ void progress_show(struct progress *progress, const struct migration *m)
 		return;
 	progress_text(text, m);
 	if (progress->terminal)
-		draw(progress, phase_name(m->op.phase), show_percent(m), text);
+		draw(progress, show_phase(m), show_percent(m), text);
 	else
-		line(progress, phase_name(m->op.phase), m->position, text);
+		line(progress, show_phase(m), m->position, text);
 }
 
 void progress_close(struct progress *progress)

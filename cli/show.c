@@ -165,6 +165,11 @@ struct json_object *show_migration_json(const struct migration *m)
 	json_add_int(o, "skipped_bytes", m->skipped);
 	json_add_int(o, "checkpoint_bytes", m->checkpoint);
 	json_add_int(o, "rate_bytes_per_second", (int64_t)m->rate);
+	if (m->rate_limit == RATE_OF_BACKEND)
+		json_add(o, "rate_limit_bytes_per_second", NULL);
+	else
+		json_add_int(o, "rate_limit_bytes_per_second", m->rate_limit);
+	json_add_bool(o, "paused", m->paused);
 	json_add_double(o, "age_seconds", m->age_s);
 	json_add_double(o, "copy_seconds", m->copy_s);
 	fields_text(o, "digest", m->digest);
@@ -179,6 +184,27 @@ struct json_object *show_migration_json(const struct migration *m)
 	fields_text(o, "error_code", m->error_code);
 	fields_text(o, "reason", m->op.reason);
 	return o;
+}
+
+const char *show_phase(const struct migration *m)
+{
+	bool copies = m->op.phase == PHASE_QUEUED || m->op.phase == PHASE_PREPARING ||
+		m->op.phase == PHASE_COPYING;
+
+	return m->paused && copies ? "paused" : phase_name(m->op.phase);
+}
+
+const char *show_limit(char out[LIMIT_TEXT_SIZE], const struct migration *m)
+{
+	char size[SIZE_TEXT_SIZE];
+
+	if (m->rate_limit == RATE_OF_BACKEND)
+		return "default";
+	if (m->rate_limit == 0)
+		return "none";
+	snprintf(
+		out, LIMIT_TEXT_SIZE, "%s/s", text_size(size, (uint64_t)m->rate_limit));
+	return out;
 }
 
 int show_percent(const struct migration *m)

@@ -28,6 +28,9 @@ int verb_garbage_list(struct cli *cli, struct error *err);
 int verb_garbage_remove(struct cli *cli, struct error *err);
 
 int verb_migrate(struct cli *cli, struct error *err);
+int verb_rate(struct cli *cli, struct error *err);
+int verb_pause(struct cli *cli, struct error *err);
+int verb_continue(struct cli *cli, struct error *err);
 int verb_cancel(struct cli *cli, struct error *err);
 int verb_resolve(struct cli *cli, struct error *err);
 int verb_watch(struct cli *cli, struct error *err);

@@ -917,7 +917,6 @@ const struct option cinder_backend_options[] = {
 	I("volume_clear_ionice"),
 	I("volume_clear_size"),
 	I("volume_copy_blkio_cgroup_name"),
-	I("volume_copy_bps_limit"),
 	I("volume_dd_blocksize"),
 	I("volume_group"),
 	I("volume_name_template"),

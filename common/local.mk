@@ -57,6 +57,7 @@ common_libcommon_a_SOURCES += \
 	common/store/operations.c common/store/operations.h \
 	common/store/doctor.c common/store/doctor.h \
 	common/store/orphans.c common/store/orphans.h \
+	common/store/pace.c common/store/pace.h \
 	common/store/peer.c common/store/peer.h \
 	common/store/quotas.c common/store/quotas.h \
 	common/store/refusals.c common/store/refusals.h \

@@ -101,6 +101,8 @@ static const struct option default_options[] = {
 		"Weight of the number of volumes; positive fills pools up." },
 	{ "default_volume_type", OPTION_STRING, S(default_volume_type), "__DEFAULT__",
 		0, 0, "Type of volumes that are created without one." },
+	{ "volume_copy_bps_limit", OPTION_INT, S(volume_copy_bps_limit), "0", 0, 0,
+		"The same as in the sections of backends, for those without a limit." },
 };
 
 static const struct option database_options[] = {
@@ -216,6 +218,8 @@ static const struct option backend_options[] = {
 		"Availability zone of this backend; storage_availability_zone if not "
 		"set." },
 	{ "frozen", OPTION_BOOL, B(frozen), "false", 0, 0, "Take no new volumes." },
+	{ "volume_copy_bps_limit", OPTION_INT, B(volume_copy_bps_limit), "0", 0, 0,
+		"Bytes per second at which a volume of this backend is copied; 0: no limit." },
 	{ "nfs_shares_config", OPTION_STRING, B(nfs_shares_config),
 		"/etc/cinder/nfs_shares", 0, 0,
 		"Driver nfs: file with a share in each line, server:/path." },
@@ -854,6 +858,9 @@ static int read_backend(const struct settings *s, const char *name,
 		set_if_missing(
 			&b->availability_zone, s->storage_availability_zone, err) < 0)
 		return -1;
+	/* As in Cinder a backend's 0 is no limit of its own. */
+	if (b->volume_copy_bps_limit == 0)
+		b->volume_copy_bps_limit = s->volume_copy_bps_limit;
 	if (check_ratio(b->max_over_subscription_ratio, NULL, err) < 0)
 		return blame(s, name, "max_over_subscription_ratio", err);
 	return 0;

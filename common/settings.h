@@ -65,6 +65,7 @@ struct settings {
 	double allocated_capacity_weight_multiplier; /* -1.0 */
 	double volume_number_multiplier; /* -1.0 */
 	char *default_volume_type; /* "__DEFAULT__" */
+	int64_t volume_copy_bps_limit; /* of backends that have none */
 
 	char *connection; /* [database] connection */
 	char *conninfo; /* the same for libpq */
@@ -134,7 +135,13 @@ struct backend_settings {
 	char *nas_secure_file_operations,
 		*nas_secure_file_permissions; /* auto|true|false */
 	char *mount_helper; /* [drover] mount_helper; NULL: none */
+	/* Bytes per second at which what is here is copied elsewhere; 0 or less: none. */
+	int64_t volume_copy_bps_limit;
 };
+static inline int64_t backend_copy_limit(const struct backend_settings *backend)
+{
+	return backend->volume_copy_bps_limit > 0 ? backend->volume_copy_bps_limit : 0;
+}
 
 /* --config-file arguments; none: /etc/drover/drover.conf, else /etc/cinder/cinder.conf.
  * ERR_CONFIG in one sentence with file and line. Unknown options warn once. */

@@ -8,7 +8,8 @@ schema_files = \
 	schema/0004-attach.sql \
 	schema/0007-migration.sql \
 	schema/0008-compute.sql \
-	schema/0009-hypervisors.sql
+	schema/0009-hypervisors.sql \
+	schema/0010-pace.sql
 
 nodist_common_libcommon_a_SOURCES = schema/embedded.c
 CLEANFILES += schema/embedded.c

@@ -68,6 +68,7 @@ EXTRA_DIST += \
 	tests/scenarios/test_migrate.py \
 	tests/scenarios/test_nfs.py \
 	tests/scenarios/test_owner.py \
+	tests/scenarios/test_rate.py \
 	tests/scenarios/test_refusals.py \
 	tests/scenarios/test_service.py \
 	tests/scenarios/test_standby.py \

@@ -47,6 +47,7 @@ integration_tests += \
 	tests/integration/test_store_compute \
 	tests/integration/test_store_swap \
 	tests/integration/test_store_doctor \
+	tests/integration/test_store_pace \
 	tests/integration/test_store_peer \
 	tests/integration/test_store_retype \
 	tests/integration/test_store_pools \
@@ -58,6 +59,9 @@ tests_integration_test_store_check_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_swap_SOURCES = \
 	tests/integration/test_store_swap.c $(store_fixture)
 tests_integration_test_store_swap_LDADD = $(UNIT_LIBS)
+tests_integration_test_store_pace_SOURCES = \
+	tests/integration/test_store_pace.c $(store_fixture)
+tests_integration_test_store_pace_LDADD = $(UNIT_LIBS)
 tests_integration_test_store_migrations_SOURCES = \
 	tests/integration/test_store_migrations.c $(store_fixture)
 tests_integration_test_store_migrations_LDADD = $(UNIT_LIBS) -lpthread

@@ -6,6 +6,7 @@
 #ifndef VOLUME_MANAGER_COMPUTE_API_H
 #define VOLUME_MANAGER_COMPUTE_API_H
 
+#include "common/hypervisor.h"
 #include "common/store/compute.h"
 #include "volume-manager/work_job.h"
 
@@ -40,5 +41,10 @@ int compute_may_ask(
 /* What a transaction that ends it comes to when the rows were not as thought: looked at
  * again. */
 int compute_ended(struct job *job, int done, struct error *err);
+
+/* work_rate.c: a hypervisor that copies at another rate than is wanted is told so, and
+ * *status becomes what it says then. When it does not answer it is told at the next look. */
+void compute_follow_rate(struct job *job, const struct swap *swap,
+	const struct hypervisor_swap *what, struct swap_status *status);
 
 #endif

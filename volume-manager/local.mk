@@ -36,6 +36,7 @@ volume_manager_libwork_a_SOURCES = \
 	volume-manager/work_job.h \
 	volume-manager/work_migrate.c \
 	volume-manager/work_peer.c \
+	volume-manager/work_rate.c \
 	volume-manager/work_readback.c \
 	volume-manager/work_remote.c \
 	volume-manager/work_snapshot.c

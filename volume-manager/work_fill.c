@@ -102,6 +102,8 @@ static int copy_bytes(struct fill *fill, const struct endpoint *source,
 		.target_is_new = epoch_number(fill->op->epoch) == 1,
 		.checkpoint_bytes = (uint64_t)settings->checkpoint_bytes,
 		.checkpoint_seconds = settings->checkpoint_seconds,
+		.rate_limit =
+			(uint64_t)backend_copy_limit(backend_settings_of(fill->source)),
 		.on_progress = on_progress,
 		.on_checkpoint = on_checkpoint,
 		.arg = fill,

@@ -322,6 +322,8 @@ static int look(struct job *job, struct swap *swap, struct error *err)
 		done = hypervisor_swap_status(job->rpc, &what, &status, &why);
 	if (done == 0 && swap->cancel && can_cancel(&status))
 		done = cancel(job, swap, &status, &why);
+	else if (done == 0)
+		compute_follow_rate(job, swap, &what, &status);
 	if (done == 0)
 		return by_status(job, swap, &status, err);
 	if (work_stopping(job->work))
@@ -411,6 +413,7 @@ static void make_order(const struct job *job, const struct swap *swap,
 		.mode = strcmp(swap->guest.mode, "ro") == 0 ? "ro" : "rw",
 		.info = info,
 		.answer_to = answer_to,
+		.rate = rate_wanted(job, swap->rate_limit),
 	};
 }
 

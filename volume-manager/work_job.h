@@ -25,6 +25,7 @@ struct job {
 	struct backend *target; /* NULL when remote, or not open */
 	struct peer_mount *peer_mount; /* of work_peer.c */
 	struct object_row source_object, target_object;
+	struct copy_control control; /* of work_rate.c: what the copy heeds */
 	struct asker *asker; /* of work_remote.c, while it copies */
 	struct nova *nova; /* of work_nova.c; NULL: not asked yet */
 	struct rpc_client *rpc; /* of work_hypervisor.c; the same */
@@ -52,6 +53,13 @@ void compute_close(struct job *job);
 /* Around each use of the database by callbacks of the copy: two threads share it. */
 void job_db_lock(struct job *job);
 void job_db_unlock(struct job *job);
+/* work_rate.c: bytes per second that an operator's limit comes to, 0: none; limit may be
+ * RATE_OF_BACKEND. */
+int64_t rate_wanted(const struct job *job, int64_t limit);
+/* The copy heeds from now on what the row said last. */
+void rate_follow(struct job *job);
+/* Stand still for as long as it is paused. ERR_CANCELLED, ERR_FENCED, or asked to stop. */
+int rate_wait(struct job *job, struct error *err);
 /* Every export of S and T closed and acknowledged by its owner. */
 int remote_wait_closed(struct job *job, struct error *err);
 

@@ -156,9 +156,12 @@ static int on_progress(
 	job_db_lock(job);
 	done = store_migration_progress(job->work->db, &job->m, err);
 	job_db_unlock(job);
-	if (done == 0)
+	if (done == 0) {
+		rate_follow(job);
 		return 0;
-	/* Progress may be lost; the copy goes on while the database is away. */
+	}
+	/* Progress may be lost; the copy goes on, as fast as before, while the database is
+	 * away. */
 	return err->code == ERR_FENCED || err->code == ERR_CANCELLED ? -1 : 0;
 }
 
@@ -190,6 +193,7 @@ static int copy_bytes(struct job *job, const struct endpoint *source,
 		.target_is_new = epoch_number(job->m.op.epoch) == 1,
 		.checkpoint_bytes = (uint64_t)settings->checkpoint_bytes,
 		.checkpoint_seconds = settings->checkpoint_seconds,
+		.control = &job->control,
 		.on_progress = on_progress,
 		.on_checkpoint = on_checkpoint,
 		.arg = job,
@@ -214,13 +218,27 @@ static int copy_bytes(struct job *job, const struct endpoint *source,
 	return copy_run(source, target, &options, result, err);
 }
 
+/* While it is paused there is no switch either. */
+static int end_copy(struct job *job, const char *digest, struct error *err)
+{
+	struct work *work = job->work;
+	int paused;
+
+	while ((paused = work_sure(work,
+			store_migration_seal(work->db, &job->m, digest, err), err)) > 0)
+		if (rate_wait(job, err) < 0)
+			return -1;
+	return paused;
+}
+
 static int copy(struct job *job, struct error *err)
 {
 	struct endpoint source, target;
 	struct copy_result result = { 0 };
-	struct work *work = job->work;
 
-	if (find_objects(job, err) < 0 || fault_point("migrate.copying", err) < 0)
+	rate_follow(job);
+	if ((job->m.paused && rate_wait(job, err) < 0) || find_objects(job, err) < 0 ||
+		fault_point("migrate.copying", err) < 0)
 		return -1;
 	if (endpoint_of(job->source, &job->source_object, &source, err) < 0 ||
 		(job->peer && peer_open_target(job, &target, err) < 0) ||
@@ -235,8 +253,7 @@ static int copy(struct job *job, struct error *err)
 	log_info("volume copied id=%s route=%s copied=%llu seconds=%.3f digest=%s",
 		job->m.op.volume_id, job->m.route, (unsigned long long)result.copied,
 		result.seconds, result.digest);
-	return work_sure(
-		work, store_migration_seal(work->db, &job->m, result.digest, err), err);
+	return end_copy(job, result.digest, err);
 }
 
 /* A fail-over of the database may have forgotten that an export was closed. */

@@ -233,6 +233,7 @@ static void swap_from_row(const PGresult *rows, int row, struct swap *out)
 	out->others = row_int(rows, row, "others");
 	out->said_s = row_double(rows, row, "said_s");
 	out->forgotten = row_bool(rows, row, "forgotten");
+	out->rate_limit = store_pace_limit_of(rows, row);
 	out->asks = row_int(rows, row, "asks");
 	out->asked = !row_null(rows, row, "asked_s");
 	out->accepted = !row_null(rows, row, "accepted_s");
@@ -274,7 +275,7 @@ int store_swap_read(
 		"  from drover.connection where volume_id = $2)"
 		" select w.attachment_id, w.server_id, w.attach_mode, w.asks, w.failed,"
 		" w.api, w.hypervisor, w.target_attachment_id, w.said,"
-		" w.forgotten,"
+		" w.forgotten, m.rate_limit,"
 		" extract(epoch from clock_timestamp()"
 		"  - coalesce(w.said_at, w.asked_at)) as said_s,"
 		" (select count(*) from a where not deleted"
@@ -474,10 +475,11 @@ int store_swap_later(
 	/* What came since it was looked at is not waited with. */
 	static const char sql[] =
 		"update drover.operation o set attempts = 0, not_before = case"
-		" when w.completed_at >= w.looked_at then now()"
-		" else now() + make_interval(secs => $3::float8) end"
-		" from drover.swap w where o.id = $1::uuid and o.epoch = $2::bigint"
-		" and w.operation_id = o.id and o.finished_at is null";
+		" when w.completed_at >= w.looked_at or m.pace_at >= w.looked_at"
+		" then now() else now() + make_interval(secs => $3::float8) end"
+		" from drover.swap w, drover.migration m where o.id = $1::uuid"
+		" and o.epoch = $2::bigint and w.operation_id = o.id"
+		" and m.operation_id = o.id and o.finished_at is null";
 	char text[32];
 
 	snprintf(text, sizeof(text), "%.3f", seconds);

@@ -72,6 +72,7 @@ struct swap {
 	char target_attachment_id[UUID_TEXT_SIZE];
 	int64_t others; /* live ones besides that attachment */
 	char said[16]; /* the state that its hypervisor told last */
+	int64_t rate_limit; /* bytes per second, 0: none, or RATE_OF_BACKEND */
 	bool forgotten; /* after its yes it knew nothing of it, at any time */
 	double said_s; /* since it said anything, or was asked first */
 };

@@ -11,7 +11,8 @@
 	" o.attempts, o.cancel, o.saved_status, o.reason, o.error_code," \
 	" m.source, m.target, m.route, m.temporary_id, m.source_name_id," \
 	" m.force_host_copy, m.lock_volume, m.size_bytes, m.checkpoint, m.digest," \
-	" m.position, m.copied, m.skipped, m.rate, v.display_name," \
+	" m.position, m.copied, m.skipped, m.rate, m.rate_limit," \
+	" m.paused and o.finished_at is null as paused, v.display_name," \
 	" to_char(o.created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS') as created_text," \
 	" to_char(o.finished_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS') as finished_text," \
 	" extract(epoch from coalesce(o.finished_at, clock_timestamp())" \
@@ -56,6 +57,8 @@ static void migration_from_row(const PGresult *rows, int row, struct migration *
 	out->copied = row_int(rows, row, "copied");
 	out->skipped = row_int(rows, row, "skipped");
 	out->rate = row_double(rows, row, "rate");
+	out->rate_limit = store_pace_limit_of(rows, row);
+	out->paused = row_bool(rows, row, "paused");
 	out->age_s = row_double(rows, row, "age_s");
 	out->copy_s = row_double(rows, row, "copy_s");
 }

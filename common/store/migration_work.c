@@ -165,15 +165,25 @@ int store_migration_prepare(struct db *db, struct migration *m, struct error *er
 
 /* ---- preparing -> copying ---- */
 
+static void take_pace(const PGresult *rows, struct migration *m)
+{
+	if (PQntuples(rows) == 0)
+		return;
+	m->rate_limit = store_pace_limit_of(rows, 0);
+	m->paused = row_bool(rows, 0, "paused");
+}
+
 static int start_copy_body(struct db *db, void *arg, struct error *err)
 {
 	static const char route[] =
 		"update drover.migration set route = $2,"
-		" copy_started_at = clock_timestamp() where operation_id = $1::uuid";
+		" copy_started_at = clock_timestamp() where operation_id = $1::uuid"
+		" returning rate_limit, paused";
 	static const char ready[] =
 		"update public.volumes set status = 'available',"
 		" launched_at = localtimestamp, updated_at = localtimestamp"
 		" where id = $1 and not deleted";
+	AUTO(PQclear) PGresult *rows = NULL;
 	struct migration *m = arg;
 	struct volume volume;
 	int done;
@@ -184,8 +194,10 @@ static int start_copy_body(struct db *db, void *arg, struct error *err)
 	if (done)
 		return done < 0 ? -1 : 0;
 	if (store_part_unchanged(m, &volume, PHASE_PREPARING, err) < 0 ||
-		db_run(db, route, err, m->op.id, m->route) < 0 ||
-		db_run(db, ready, err, m->temporary_id) < 0 ||
+		db_query(db, route, &rows, err, m->op.id, m->route) < 0)
+		return -1;
+	take_pace(rows, m);
+	if (db_run(db, ready, err, m->temporary_id) < 0 ||
 		store_volume_set_location_locked(
 			db, m->temporary_id, m->location, err) < 0)
 		return -1;
@@ -229,18 +241,30 @@ static int cancel_or_fenced(
 	return 0;
 }
 
-int store_migration_wanted(struct db *db, const struct migration *m, struct error *err)
+/* Also how fast it may go from now on. */
+static int wanted_or_fenced(PGresult *rows, struct migration *m, struct error *err)
+{
+	int wanted = cancel_or_fenced(rows, m, err);
+
+	if (wanted == 0)
+		take_pace(rows, m);
+	return wanted;
+}
+
+int store_migration_wanted(struct db *db, struct migration *m, struct error *err)
 {
 	static const char sql[] =
-		"select o.cancel or coalesce(v.migration_status, '') <> $4 as cancel"
-		" from drover.operation o join public.volumes v on v.id = o.volume_id"
+		"select o.cancel or coalesce(v.migration_status, '') <> $4 as cancel,"
+		" m.rate_limit, m.paused from drover.operation o"
+		" join drover.migration m on m.operation_id = o.id"
+		" join public.volumes v on v.id = o.volume_id"
 		" where o.id = $1::uuid and o.epoch = $2::bigint and o.phase = $3";
 	AUTO(PQclear) PGresult *rows = NULL;
 
 	if (db_query(db, sql, &rows, err, m->op.id, NUM(m->op.epoch),
 		    phase_name(m->op.phase), phase_migration_status(m->op.phase)) < 0)
 		return -1;
-	return cancel_or_fenced(rows, m, err);
+	return wanted_or_fenced(rows, m, err);
 }
 
 static int progress_body(struct db *db, void *arg, struct error *err)
@@ -253,8 +277,9 @@ static int progress_body(struct db *db, void *arg, struct error *err)
 		" progress_at = clock_timestamp() from mine"
 		" where m.operation_id = mine.id returning mine.cancel or"
 		" (select coalesce(v.migration_status, '') <> 'migrating'"
-		"  from public.volumes v where v.id = $7) as cancel";
-	const struct migration *m = arg;
+		"  from public.volumes v where v.id = $7) as cancel,"
+		" m.rate_limit, m.paused";
+	struct migration *m = arg;
 	AUTO(PQclear) PGresult *rows = NULL;
 	char rate[32];
 
@@ -262,13 +287,12 @@ static int progress_body(struct db *db, void *arg, struct error *err)
 	if (db_query(db, sql, &rows, err, m->op.id, NUM(m->op.epoch), NUM(m->position),
 		    NUM(m->copied), NUM(m->skipped), rate, m->op.volume_id) < 0)
 		return -1;
-	return cancel_or_fenced(rows, m, err);
+	return wanted_or_fenced(rows, m, err);
 }
 
-int store_migration_progress(
-	struct db *db, const struct migration *m, struct error *err)
+int store_migration_progress(struct db *db, struct migration *m, struct error *err)
 {
-	return db_transact_async(db, progress_body, (void *)(uintptr_t)m, err);
+	return db_transact_async(db, progress_body, m, err);
 }
 
 struct checkpoint {
@@ -318,7 +342,8 @@ static int seal_body(struct db *db, void *arg, struct error *err)
 	static const char sql[] =
 		"update drover.migration set digest = $2, checkpoint = size_bytes,"
 		" position = size_bytes, copied = $3::bigint, skipped = $4::bigint,"
-		" copy_finished_at = clock_timestamp() where operation_id = $1::uuid";
+		" copy_finished_at = clock_timestamp() where operation_id = $1::uuid"
+		" and not paused";
 	struct migration *m = arg;
 	struct volume volume;
 	int done;
@@ -328,10 +353,13 @@ static int seal_body(struct db *db, void *arg, struct error *err)
 	done = store_part_at(db, m, PHASE_SEALING, err);
 	if (done)
 		return done < 0 ? -1 : 0;
-	if (store_part_unchanged(m, &volume, PHASE_COPYING, err) < 0 ||
-		db_run(db, sql, err, m->op.id, m->digest, NUM(m->copied),
-			NUM(m->skipped)) < 0 ||
-		db_run(db, questions, err, m->op.id) < 0 ||
+	if (store_part_unchanged(m, &volume, PHASE_COPYING, err) < 0)
+		return -1;
+	done = db_run(
+		db, sql, err, m->op.id, m->digest, NUM(m->copied), NUM(m->skipped));
+	if (done <= 0)
+		return done < 0 ? -1 : 1;
+	if (db_run(db, questions, err, m->op.id) < 0 ||
 		set_migration_status(db, volume.id, PHASE_SEALING, err) < 0)
 		return -1;
 	return store_operation_move_locked(db, &m->op, PHASE_SEALING, NULL, err);

@@ -179,6 +179,7 @@ struct begin {
 	const char *volume_id, *target;
 	bool lock_volume;
 	double service_down_time;
+	const struct migration_wish *wish;
 };
 
 static int begin_body(struct db *db, void *arg, struct error *err)
@@ -199,15 +200,27 @@ static int begin_body(struct db *db, void *arg, struct error *err)
 	if (store_migration_check(db, &volume, what->target ? &target : NULL,
 		    what->service_down_time, false, err) < 0)
 		return -1;
+	if (what->wish &&
+		store_wish_add_locked(db, &volume, what->wish->request_id,
+			what->wish->rate_limit, what->service_down_time, err) < 0)
+		return -1;
 	return db_run(db, sql, err, volume.id, BOOL_TEXT(what->lock_volume));
+}
+
+int store_migration_begin_with(struct db *db, const char *volume_id, const char *target,
+	bool lock_volume, double service_down_time, const struct migration_wish *wish,
+	struct error *err)
+{
+	struct begin what = { volume_id, target, lock_volume, service_down_time, wish };
+
+	return db_transact(db, begin_body, &what, err) < 0 ? -1 : 0;
 }
 
 int store_migration_begin(struct db *db, const char *volume_id, const char *target,
 	bool lock_volume, double service_down_time, struct error *err)
 {
-	struct begin what = { volume_id, target, lock_volume, service_down_time };
-
-	return db_transact(db, begin_body, &what, err) < 0 ? -1 : 0;
+	return store_migration_begin_with(
+		db, volume_id, target, lock_volume, service_down_time, NULL, err);
 }
 
 /* ---- admit ---- */
@@ -286,6 +299,8 @@ static int insert_migration(struct db *db, const struct volume *volume,
 			volume->name_id, BOOL_TEXT(request->force_host_copy),
 			BOOL_TEXT(locked), temporary, NUM(volume->size_gib),
 			BOOL_TEXT(peer)) < 0 ||
+		store_wish_take_locked(db, volume->id, request->request_id, id, err) <
+			0 ||
 		db_run(db, mark, err, volume->id, status_before(volume)) < 0)
 		return -1;
 	if (volume->attachments > 0 &&
@@ -437,7 +452,8 @@ int store_migration_refuse_locked(struct db *db,
 
 	if (found <= 0 || known != 0)
 		return found < 0 || known < 0 ? -1 : 0;
-	if (insert_refused(db, &volume, request, why, err) < 0)
+	if (insert_refused(db, &volume, request, why, err) < 0 ||
+		store_wish_drop_locked(db, volume.id, request->request_id, err) < 0)
 		return -1;
 	/* What runs on the volume is not this request's to set back. */
 	if (store_volume_idle(db, &volume, "be migrated", &busy) < 0)
@@ -525,5 +541,7 @@ int store_migration_set_lost_back(struct db *db, const char *backend, double sec
 	for (int i = 0; i < count; i++)
 		failed += set_lost_back(db, row_text_or(rows, i, "id", ""), keep_result,
 				  err) < 0;
+	if (count < 0 || store_wish_drop_lost(db, seconds, err) < 0)
+		return -1;
 	return failed ? -1 : count;
 }

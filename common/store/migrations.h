@@ -10,6 +10,7 @@
 #include "common/db.h"
 #include "common/error.h"
 #include "common/store/operations.h"
+#include "common/store/pace.h"
 #include "common/store/volumes.h"
 
 struct migration_request {
@@ -39,6 +40,14 @@ int store_migration_check(struct db *db, const struct volume *volume,
  * scheduler chooses. */
 int store_migration_begin(struct db *db, const char *volume_id, const char *target,
 	bool lock_volume, double service_down_time, struct error *err);
+/* The same with a limit, in bytes per second (0: none), for what becomes of this request. */
+struct migration_wish {
+	const char *request_id;
+	int64_t rate_limit;
+};
+int store_migration_begin_with(struct db *db, const char *volume_id, const char *target,
+	bool lock_volume, double service_down_time, const struct migration_wish *wish,
+	struct error *err);
 
 /* Admit: one transaction that locks target and volume, checks, inserts operation and
  * migration (phase queued, T's id chosen) and notifies the source's manager. Failing it
@@ -81,6 +90,8 @@ struct migration {
 	bool force_host_copy, lock_volume;
 	int64_t size_bytes, checkpoint, position, copied, skipped;
 	double rate; /* bytes per second */
+	int64_t rate_limit; /* the same, 0: none, or RATE_OF_BACKEND */
+	bool paused; /* and not finished */
 	double age_s, copy_s; /* since created (until finished); of the copy */
 };
 
@@ -129,14 +140,16 @@ int store_migration_start_copy(
 int store_migration_set_route(
 	struct db *db, struct migration *m, const char *route, struct error *err);
 /* While something is waited for: ERR_FENCED when it is not ours or in another phase,
- * ERR_CANCELLED when somebody cancelled it or changed migration_status. */
-int store_migration_wanted(struct db *db, const struct migration *m, struct error *err);
-/* Only while the epoch is ours (ERR_FENCED). cancelled: ERR_CANCELLED. */
-int store_migration_progress(
-	struct db *db, const struct migration *m, struct error *err);
+ * ERR_CANCELLED when somebody cancelled it or changed migration_status. m->rate_limit and
+ * m->paused become what they are now. */
+int store_migration_wanted(struct db *db, struct migration *m, struct error *err);
+/* Only while the epoch is ours (ERR_FENCED). cancelled: ERR_CANCELLED. m->rate_limit and
+ * m->paused become what they are now; on failure they stay. */
+int store_migration_progress(struct db *db, struct migration *m, struct error *err);
 int store_migration_checkpoint(struct db *db, struct migration *m, int64_t offset,
 	const char *digest, struct error *err);
-/* copying -> sealing: S becomes completing; the receipt is stored. */
+/* copying -> sealing: S becomes completing; the receipt is stored. 1: it is paused, nothing
+ * was done. */
 int store_migration_seal(
 	struct db *db, struct migration *m, const char *digest, struct error *err);
 /* 1: every export of S and T is closed, 0: not yet (they were asked to close). */

@@ -121,6 +121,7 @@ char *sql_everything(struct store *s)
 		" select 'p' || p::text from public.snapshots p union all"
 		" select 'u' || u::text from public.messages u union all"
 		" select 'c' || s::text from drover.swap s union all"
+		" select 'w' || w::text from drover.wish w union all"
 		" select 't' || t::text from drover.transition t union all"
 		" select 'b' || b::text from drover.object b union all"
 		" select 'g' || g::text from drover.garbage g union all"
@@ -171,7 +172,7 @@ int store_reset(void **state)
 	static const char *const tables[] = { "drover.export", "drover.attach_request",
 		"drover.connection", "drover.look", "drover.garbage", "drover.object",
 		"drover.transition", "drover.swap", "drover.migration", "drover.source",
-		"drover.growth", "drover.operation", "drover.manager",
+		"drover.growth", "drover.wish", "drover.operation", "drover.manager",
 		"public.messages", "public.reservations", "public.quota_usages",
 		"public.transfers", "public.volume_glance_metadata", "public.snapshots",
 		"public.volume_attachment", "public.volume_admin_metadata",

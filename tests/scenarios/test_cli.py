@@ -93,15 +93,19 @@ def test_usage_errors(cloud):
     for wrong in (["frobnicate"], [], ["migrate"], ["create"], ["create", "x"],
                   ["create", "0"], ["create", "-1"], ["create", "99999999999999999999"],
                   ["show"], ["list", "extra", "words"], ["migrate", "a", "b", "c"],
-                  ["list", "--no-such"], ["service"], ["service", "frob"]):
+                  ["list", "--no-such"], ["service"], ["service", "frob"],
+                  ["rate", "a"], ["rate", "a", "1X"], ["rate", "a", "-1"], ["pause"],
+                  ["migrate", "a", "--rate", "fast"], ["migrate", "a", "--rate", "default"],
+                  ["pause", "a", "--rate", "1M"]):
         result = cloud.drover(*wrong, check=False)
         assert result.returncode == 2 and result.stderr.strip(), (wrong, result)
 
 
 def test_not_found(cloud):
     for verb in (["show"], ["delete"], ["connect"], ["disconnect"], ["cancel"], ["watch"],
-                 ["detach"], ["migration", "show"]):
-        result = cloud.drover(*verb, "no-such-thing", check=False)
+                 ["detach"], ["migration", "show"], ["pause"], ["continue"], ["rate"]):
+        result = cloud.drover(*verb, "no-such-thing", *(["5M"] if verb == ["rate"] else []),
+                              check=False)
         assert result.returncode == 3 and "no-such-thing" in result.stderr, (verb, result)
 
 
@@ -124,7 +128,7 @@ def test_help_of_every_verb(cloud):
     for verb in (["db", "sync"], ["service", "list"], ["host", "list"], ["pool", "list"],
                  ["create"], ["list"], ["show"], ["delete"], ["connect"], ["disconnect"],
                  ["attach"], ["detach"], ["migrate"], ["migration", "list"], ["migration", "show"], ["watch"],
-                 ["cancel"], ["garbage"]):
+                 ["cancel"], ["rate"], ["pause"], ["continue"], ["garbage"]):
         result = cloud.drover(*verb, "--help")
         assert verb[0] in result.stdout and not result.stderr, (verb, result)
 

@@ -137,6 +137,9 @@ def test_a_guest_moves(cloud, peer, nova):
     # What the guest does not need is refused; what it needs is not.
     assert cloud.drover("delete", volume, check=False).returncode == 1
     assert cloud.drover("migrate", volume, SLOW, check=False).returncode == 1
+    for verb in (["rate", volume, "1M"], ["pause", volume]):
+        refused = cloud.drover(*verb, check=False)
+        assert refused.returncode == 1 and "Compute copies" in refused.stderr
     nova.copied(volume)
     new = nova.attachment_of(temporary)["id"]
     said = cloud.sql1("select * from drover.export where volume_id = %s and state = 'open'",

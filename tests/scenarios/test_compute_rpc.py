@@ -238,6 +238,47 @@ def test_cancel(cloud, peer, hypervisor):
     detach(cloud, hypervisor, volume)
 
 
+def test_the_rate(cloud, peer, hypervisor):
+    """The order has the limit, and a change is told once, however often it is looked at."""
+    volume = guest(cloud, hypervisor)
+    cloud.drover("migrate", volume, SLOW, "--rate", "3M")
+    cloud.wait_for(lambda: cloud.migration(volume), 20, "it is admitted")
+    accepted(cloud, volume)
+    assert [o["rate"] for o in hypervisor.asked("swap_volume")] == [3 << 20]
+
+    def looked_at(times):
+        for _ in range(times):
+            seen = len(hypervisor.asked("swap_status"))
+            hypervisor.wait(lambda: len(hypervisor.asked("swap_status")) > seen)
+
+    def told():
+        return [o["rate"] for o in hypervisor.asked("swap_rate")]
+
+    looked_at(2)
+    assert told() == []
+    # A call that fails is made again.
+    hypervisor.script("swap_rate", "refuse:not now")
+    cloud.drover("rate", volume, "1G")
+    hypervisor.wait(lambda: told() == [1 << 30, 1 << 30])
+    looked_at(2)
+    assert told() == [1 << 30, 1 << 30] and hypervisor.order(volume)[1]["rate"] == 1 << 30
+    shown = cloud.drover_json("migration", "show", volume)
+    assert shown["rate_limit_bytes_per_second"] == 1 << 30 and not shown["paused"]
+    cloud.drover("rate", volume, "default")
+    hypervisor.wait(lambda: told()[2:] == [0])
+    # One that does not say what it was told is not told anything else.
+    del hypervisor.order(volume)[1]["rate"]
+    cloud.drover("rate", volume, "5")
+    looked_at(2)
+    assert told()[2:] == [0]
+    refused = cloud.drover("pause", volume, check=False)
+    assert refused.returncode == 1 and "slows it down" in refused.stderr
+    hypervisor.copied(volume)
+    assert hypervisor.answer(volume) == volume
+    assert_moved(cloud, volume, cloud.migration(volume)["temporary_id"])
+    detach(cloud, hypervisor, volume)
+
+
 def test_the_instance_is_deleted(cloud, peer, hypervisor):
     volume = guest(cloud, hypervisor)
     attachment = attachment_of(cloud, volume)["id"]

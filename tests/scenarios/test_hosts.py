@@ -11,6 +11,7 @@ import pytest
 import processes
 from cloud import MIB
 from processes import wait_for
+from test_rate import standing, worker_of
 
 TARGET = "server2@slow#slow"
 
@@ -65,6 +66,23 @@ def test_a_volume_moves_there_and_back(hosts):
     hosts.migrate(volume, "server1@fast#fast", deadline=120)
     done = ended_well(hosts, volume, digest, "server1@fast#fast")
     assert done["digest"] == receipt
+
+
+def test_it_goes_as_fast_as_it_may(hosts):
+    volume = hosts.create(1, "paced")
+    hosts.fill(volume, ((0, 12 * MIB),))
+    digest = hosts.digest(volume)
+    hosts.migrate(volume, TARGET, "--rate", "1K", wait=False)
+    first = hosts.wait_for(lambda: hosts.migration(volume)["position"], 60, "it is copied")
+    assert first < 12 * MIB
+    hosts.drover("pause", volume)
+    hosts.drover("rate", volume, "none")
+    standing(hosts, volume)
+    hosts.kill_worker(worker_of(hosts, volume))
+    hosts.wait_for(lambda: worker_of(hosts, volume), 60, "another worker has it")
+    standing(hosts, volume)
+    hosts.drover("continue", volume)
+    ended_well(hosts, volume, digest)
 
 
 def test_an_empty_volume_moves(hosts):

@@ -288,10 +288,12 @@ static void backends_are_made_from_their_sections(void **state)
 		"volume_name_template = v-%s\nmax_over_subscription_ratio = auto\n"
 		"[backend_defaults]\nreserved_percentage = 5\n"
 		"file_directory = $state_path/shared\nbackend_host = not-used\n"
+		"volume_copy_bps_limit = 5000000000\n"
 		"[fast]\nvolume_backend_name = FAST\nfile_directory = /fast\n"
 		"backend_availability_zone = az1\nfrozen = true\n"
 		"[slow]\nvolume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver\n"
 		"backend_host = cluster1\nmax_over_subscription_ratio = auto\n"
+		"volume_copy_bps_limit = -1\n"
 		"reserved_percentage = 7.5\n" DATABASE);
 	struct backend_settings *b = NULL;
 	struct error err = { 0 };
@@ -311,6 +313,10 @@ static void backends_are_made_from_their_sections(void **state)
 	assert_string_equal(b[0].max_over_subscription_ratio, "20.0");
 	assert_true(b[0].reserved_percentage > 4.9 && b[0].reserved_percentage < 5.1);
 	assert_true(b[0].frozen);
+	assert_true(backend_copy_limit(&b[0]) == 5000000000);
+	/* Cinder's integer may be anything. */
+	assert_true(b[1].volume_copy_bps_limit == -1);
+	assert_true(backend_copy_limit(&b[1]) == 0);
 	assert_string_equal(b[1].host, "cluster1@slow");
 	assert_string_equal(b[1].volume_driver, "lvm");
 	assert_string_equal(b[1].volume_backend_name, "slow");
@@ -320,6 +326,35 @@ static void backends_are_made_from_their_sections(void **state)
 	assert_true(b[1].reserved_percentage > 7.4 && b[1].reserved_percentage < 7.6);
 	assert_false(b[1].frozen);
 	backend_settings_free(b, count);
+}
+
+static void assert_copy_limits(const char *text, int64_t first, int64_t second)
+{
+	AUTO(settings_free) struct settings *s = loaded(text);
+	struct backend_settings *b = NULL;
+	struct error err = { 0 };
+	size_t count = 0;
+
+	if (settings_backends(s, drivers, &b, &count, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(count, 2);
+	assert_true(backend_copy_limit(&b[0]) == first);
+	assert_true(backend_copy_limit(&b[1]) == second);
+	backend_settings_free(b, count);
+}
+
+/* As in Cinder: a backend's 0 does not lift what [DEFAULT] says. */
+static void the_limit_of_copies_is_the_backends_or_the_default(void **state)
+{
+	assert_copy_limits("[DEFAULT]\nenabled_backends = a, b\n"
+			   "[a]\nfile_directory = /a\n[b]\nfile_directory = /b\n"
+			   "volume_copy_bps_limit =\n" DATABASE,
+		0, 0);
+	assert_copy_limits(
+		"[DEFAULT]\nenabled_backends = a, b\nvolume_copy_bps_limit = 7\n"
+		"[a]\nfile_directory = /a\nvolume_copy_bps_limit = 0\n"
+		"[b]\nfile_directory = /b\nvolume_copy_bps_limit = 9\n" DATABASE,
+		7, 9);
 }
 
 static void an_nfs_backend_takes_cinders_options(void **state)
@@ -379,6 +414,8 @@ static void a_wrong_backend_is_one_sentence(void **state)
 			"'a@b' is not fit for the name of a host" },
 		{ "[a]\nfile_directory = /x\nreserved_percentage = 101\n",
 			"option 'reserved_percentage': 101 is outside 0 to 100" },
+		{ "[a]\nfile_directory = /x\nvolume_copy_bps_limit = 10M\n",
+			"option 'volume_copy_bps_limit': '10M' is not a whole number" },
 		{ "[a]\nfile_directory = /x\nmax_over_subscription_ratio = lots\n",
 			"'lots' is neither 'auto' nor a number from 1 up" },
 		{ "[a]\nvolume_driver = nfs\nnfs_qcow2_volumes = yes\n",
@@ -526,6 +563,7 @@ int main(void)
 		cmocka_unit_test(a_wrong_setting_is_one_sentence),
 		cmocka_unit_test(a_service_is_never_down_between_two_heartbeats),
 		cmocka_unit_test(backends_are_made_from_their_sections),
+		cmocka_unit_test(the_limit_of_copies_is_the_backends_or_the_default),
 		cmocka_unit_test(an_nfs_backend_takes_cinders_options),
 		cmocka_unit_test(a_wrong_backend_is_one_sentence),
 		cmocka_unit_test(the_listing_can_be_read_again),
