@@ -3,6 +3,7 @@
 at once and the next one after a quarter of an hour: such a copy stands where it is."""
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -131,6 +132,20 @@ def test_what_is_paused_stands_whoever_dies(cloud):
     out, err = watch.communicate(timeout=30)
     assert watch.returncode == 0, err
     assert [line for line in out.splitlines() if line.startswith("paused")], out
+
+
+def test_the_last_limit_counts_while_the_database_is_away(cloud):
+    """The worker stays the same: what it holds to is what it heard last."""
+    volume, digest = begun(cloud, "away", "--rate", "1K")
+    first, worker = standing(cloud, volume), worker_of(cloud, volume)
+    cloud.postgres.kill()
+    time.sleep(2)  # more than two reports of progress
+    cloud.postgres.start()
+    cloud.wait_for(cloud.pools, 60, "the database answers")
+    assert standing(cloud, volume) == first < SIZE
+    assert worker_of(cloud, volume) == worker
+    cloud.drover("rate", volume, "none")
+    ended_well(cloud, volume, digest)
 
 
 def test_what_is_paused_can_be_cancelled(cloud):
