@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "copy/carry.h"
 
-/* Small enough for the cache of one processor. */
-#define PIECE_BYTES ((size_t)256 << 10)
-
 static int is_hole(void *arg, uint64_t from, uint64_t to, bool *out, struct error *err)
 {
 	const struct carry *carry = arg;
@@ -58,6 +55,7 @@ void carry_to_side(struct carry *carry, const struct end *target, pthread_mutex_
 	carry->target = target->side;
 	carry->target_was_empty = target->was_empty;
 	carry->turn = turn;
+	carry->piece = CARRY_PIECE;
 	carry->to = (struct slot_target) {
 		.block = 1,
 		.is_hole = is_hole,
@@ -76,7 +74,7 @@ static int carry_part(struct carry *carry, const struct part *part, size_t *writ
 	size_t whole;
 
 	for (size_t at = part->from, to; at < part->to; at = to) {
-		to = part->to - at < PIECE_BYTES ? part->to : at + PIECE_BYTES;
+		to = part->to - at < carry->piece ? part->to : at + carry->piece;
 		if (read_piece(carry, at, to, err) < 0)
 			return -1;
 		if (carry->zero && is_zero(slot, at, to))

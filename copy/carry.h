@@ -9,10 +9,14 @@
 #include "copy/side.h"
 #include "copy/slot.h"
 
+/* Small enough for the cache of one processor. */
+#define CARRY_PIECE ((size_t)256 << 10)
+
 struct carry {
 	struct slot *slot; /* slot_begin() was called */
 	const struct side *source; /* NULL: the slot was read already */
 	struct slot_target to;
+	size_t piece; /* bytes that are read before they are written */
 	bool digested; /* the digest is wanted */
 	/* What came of it. */
 	bool zero; /* all of it; nothing was written */

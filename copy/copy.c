@@ -418,6 +418,7 @@ static int stream_slot(struct copy *copy, struct slot *slot, uint64_t offset,
 		.slot = slot,
 		.source = copy->source->side,
 		.to = end_writer_target(&writer),
+		.piece = CARRY_PIECE,
 		.digested = copy->verified,
 	};
 

@@ -110,6 +110,9 @@ static int carry_job(struct lane *lane, struct lane_job *job, struct error *err)
 	job->answers = 0;
 	fifo_add(&lane->under_way, &job->link);
 	carry->to = end_writer_target(&writer);
+	carry->piece = lane->target->transfer_bytes > CARRY_PIECE
+		? lane->target->transfer_bytes
+		: CARRY_PIECE;
 	return carry_run(carry, err);
 }
 
