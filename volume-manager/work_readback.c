@@ -79,12 +79,19 @@ int work_read_back(struct work *work, const char *operation_id)
 	struct error err;
 
 	while (clock_seconds() < idle_since + IDLE_SECONDS && !work_stopping(work)) {
+		int over = 0;
 		int found = work_sure(work,
 			store_read_back_next(work->db, operation_id, &question, &err),
 			&err);
 
-		if (found < 0)
+		if (found == 0)
+			over = work_sure(work,
+				store_read_back_over(work->db, operation_id, &err),
+				&err);
+		if (found < 0 || over < 0)
 			return log_error("%s", err.text), WORK_FAILED;
+		if (over)
+			break;
 		if (!found) {
 			nap.tv_nsec =
 				1000000L * work_poll_ms(clock_seconds() - idle_since);

@@ -362,7 +362,9 @@ static int seal_body(struct db *db, void *arg, struct error *err)
 	if (db_run(db, questions, err, m->op.id) < 0 ||
 		set_migration_status(db, volume.id, PHASE_SEALING, err) < 0)
 		return -1;
-	return store_operation_move_locked(db, &m->op, PHASE_SEALING, NULL, err);
+	return store_operation_move_locked(db, &m->op, PHASE_SEALING, NULL, err) < 0
+		? -1
+		: 0;
 }
 
 int store_migration_seal(

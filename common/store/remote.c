@@ -290,6 +290,16 @@ int store_read_back_next(struct db *db, const char *operation_id, struct read_ba
 	return count;
 }
 
+int store_read_back_over(struct db *db, const char *operation_id, struct error *err)
+{
+	static const char sql[] = "select 1 from drover.operation where id = $1::uuid"
+				  " and phase = 'copying' and finished_at is null";
+	AUTO(PQclear) PGresult *rows = NULL;
+	int count = db_query(db, sql, &rows, err, operation_id);
+
+	return count < 0 ? -1 : count == 0;
+}
+
 int store_read_back_answer(struct db *db, int64_t id, const char *digests,
 	const char *reason, struct error *err)
 {

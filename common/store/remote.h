@@ -57,6 +57,8 @@ int store_read_back_due(
 /* 1 and the oldest unanswered one of an operation; 0 none. */
 int store_read_back_next(struct db *db, const char *operation_id, struct read_back *out,
 	struct error *err);
+/* 1: the copy is over, nothing more will be asked; 0: it is not. */
+int store_read_back_over(struct db *db, const char *operation_id, struct error *err);
 /* digests NULL: it failed, with this reason. */
 int store_read_back_answer(struct db *db, int64_t id, const char *digests,
 	const char *reason, struct error *err);

@@ -131,6 +131,25 @@ def test_a_guest_moves(story):
     story.check_moved()
 
 
+def test_its_rate_is_chosen_and_changed(story):
+    """At the first one it would take longer than it is waited for."""
+    guest = story.guest
+    story.cloud.fill_behind(story.volume, 200)
+    story.cloud.drover("migrate", story.volume, SLOW, "--rate", "1M")
+    story.cloud.in_phase(story.volume, "swapping")
+    device = guest.disk(story.volume).find("target").get("dev")
+
+    def rate():
+        return guest.libvirt.virsh("blockjob", guest.name, device, "--info", "--raw",
+                                   "--bytes", check=False).stdout
+
+    wait_for(lambda: "bandwidth=1048576" in rate(), 30, "libvirt was told")
+    story.cloud.drover("rate", story.volume, "2M")
+    wait_for(lambda: "bandwidth=2097152" in rate(), 30, "libvirt was told again")
+    story.cloud.drover("rate", story.volume, "none")
+    story.check_moved()
+
+
 def held(story, point):
     """drover-compute stands at a point."""
     file = f"{story.cloud.compute.state}/{uuid.uuid4()}"

@@ -168,7 +168,7 @@ static void sealing_stores_the_receipt(void **state)
 	bring_to(s, &m, PHASE_COPYING);
 	m.copied = 5;
 	m.skipped = 6;
-	ok(s, store_migration_seal(s->db, &m, "the digest", &s->err));
+	assert_int_equal(store_migration_seal(s->db, &m, "the digest", &s->err), 0);
 	assert_volume(s, s->volume, "available|completing|" SOURCE);
 	assert_int_equal(store_migration_get(s->db, m.op.id, &read, &s->err), 1);
 	assert_string_equal(read.digest, "the digest");

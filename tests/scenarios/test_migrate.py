@@ -33,7 +33,9 @@ def test_data_and_holes_arrive_unchanged_there_and_back(cloud):
     cloud.fill(volume)
     before = cloud.digest(volume)
 
-    assert cloud.migrate(volume, "server1@slow#slow")["phase"] == "done"
+    done = cloud.migrate(volume, "server1@slow#slow")
+    assert done["phase"] == "done"
+    assert done["epoch"] >> 32 == 1  # one worker from its beginning to its end
     assert cloud.digest(volume) == before
     first = cloud.volume(volume)["name_id"]
     assert cloud.migrate(volume, "server1@fast#fast")["phase"] == "done"
