@@ -22,7 +22,7 @@ import xml.etree.ElementTree as ET
 
 import processes
 from hypervisor import certificates
-from processes import spawn, wait_for
+from processes import Timeout, spawn, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GUEST_SOURCES = os.path.join(HERE, "..", "guest")
@@ -320,8 +320,11 @@ class Guest:
     def wait_writing(self, more=20, deadline=120):
         """So many more writes; the last one."""
         run_number, n = self.acknowledged()
-        wait_for(lambda: self.acknowledged() >= (run_number, n + more), deadline,
-                 "the guest writes")
+        try:
+            wait_for(lambda: self.acknowledged() >= (run_number, n + more), deadline,
+                     "the guest writes")
+        except Timeout as e:
+            raise Timeout(f"{e}; it is {self.state()}, and said: {self.said()[-500:]}") from e
         return self.acknowledged()
 
     def wait_disk(self, volume, deadline=120):
