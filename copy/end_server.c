@@ -14,8 +14,8 @@ struct end_server {
 	struct end end;
 	struct remote *remote;
 	struct end_wait wait;
-	uint64_t
-		blank_from; /* nothing was written from there on, and it reads as zeroes */
+	/* Nothing was written from there on, and it reads as zeroes. */
+	uint64_t blank_from;
 	void *zeroes; /* transfer_bytes of them, for a server that cannot clear */
 	struct remote_map map; /* what it told of holes */
 	unsigned asked; /* questions for it that are not answered */

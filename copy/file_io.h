@@ -56,6 +56,7 @@ int pool_open(const struct side *side, unsigned threads, struct pool **out,
 	struct error *err);
 /* Waits for calls that are under way; what was not begun is forgotten. */
 void pool_close(struct pool *pool);
+/* The descriptor tells of each one that ended; of a FILE_CALL when no other one waits. */
 int pool_start(struct pool *pool, struct file_request *request, struct error *err);
 void pool_prepare(struct pool *pool, struct pollfd *fd);
 /* The descriptor was readable: before pool_next(), until that answers NULL. */

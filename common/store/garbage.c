@@ -325,7 +325,8 @@ int store_garbage_in_use(
 		" and split_part(v.host, '#', 1) = $1"
 		" and coalesce(v._name_id, v.id) = $2 union all"
 		" select 1 from public.snapshots p where not p.deleted and p.id = $2"
-		" and not (p.status in ('error', 'error_deleting', 'deleting') and exists (select 1 from drover.operation o where"
+		" and not (p.status in ('error', 'error_deleting', 'deleting')"
+		"  and exists (select 1 from drover.operation o where"
 		"  o.snapshot_id = p.id and o.kind = 'create_snapshot'"
 		"  and o.phase = 'failed')) limit 1";
 	AUTO(PQclear) PGresult *rows = NULL;
