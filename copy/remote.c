@@ -15,6 +15,7 @@
 
 #define GOODBYE_SECONDS 0.2
 #define MAP_BYTES ((uint64_t)0xffff0000) /* asked for at once: 32 bits */
+#define RECORDS 8 /* of TLS that are sent for one answer of poll(2) */
 #define AWAY_SECONDS 0.5 /* between two polls; longer is not the server's fault */
 
 /* libnbd puts the names of its functions in front. */
@@ -289,6 +290,23 @@ static void want(struct remote_connection *connection, struct pollfd *out)
 		out->events |= POLLOUT;
 }
 
+/* With TLS libnbd sends one record and wants to be called again. A socket that took one has
+ * room for more; when it has not, the next call says so and changes nothing. This must not
+ * be done to read: where a reply begins libnbd takes for granted that there is one, and
+ * would wait for it before it goes on sending. */
+static int send_records(const struct remote_connection *connection)
+{
+	int failed = nbd_aio_notify_write(connection->nbd);
+
+	for (int i = 1; i < RECORDS && connection->tls && !failed; i++) {
+		if (!(nbd_aio_get_direction(connection->nbd) &
+			    LIBNBD_AIO_DIRECTION_WRITE))
+			break;
+		failed = nbd_aio_notify_write(connection->nbd);
+	}
+	return failed;
+}
+
 /* An error or a hang-up is found by the read or write that libnbd wants. */
 static int serve(const struct remote_connection *connection, const struct pollfd *seen)
 {
@@ -297,7 +315,7 @@ static int serve(const struct remote_connection *connection, const struct pollfd
 	if (seen->revents & POLLIN || (over && seen->events & POLLIN))
 		return nbd_aio_notify_read(connection->nbd);
 	if (seen->revents & POLLOUT || over)
-		return nbd_aio_notify_write(connection->nbd);
+		return send_records(connection);
 	return 0;
 }
 

@@ -59,6 +59,7 @@ struct remote_connection {
 	struct nbd_handle *nbd;
 	bool corked; /* the kernel keeps what fills no packet */
 	bool no_cork; /* it is no TCP */
+	bool tls;
 	unsigned used; /* requests that are not answered */
 	struct remote_request requests[REMOTE_DEPTH + 2]; /* and a flush, a map */
 };

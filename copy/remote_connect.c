@@ -200,6 +200,7 @@ static int connect_one(
 		shake_hands(remote, nbd, until, wait, err) < 0)
 		return -1;
 	tune(remote, nbd_aio_get_fd(nbd));
+	remote->connections[remote->count].tls = nbd_get_tls_negotiated(nbd) > 0;
 	remote->connections[remote->count++].nbd = steal(nbd);
 	return 0;
 }
