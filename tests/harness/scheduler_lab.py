@@ -86,6 +86,11 @@ class Lab:
     def log(self):
         return self.cloud.scheduler.log()
 
+    def said(self, *words):
+        """Waits for a line of the log with all of them, which comes after what is done."""
+        self.wait(lambda: any(all(word in line for word in words)
+                              for line in self.log().splitlines()), f"it says {words}")
+
     def close(self):
         self.broker.close()
         self.peer.close()

@@ -194,7 +194,7 @@ def test_a_volume_that_fits_nowhere_is_in_error(lab, size, columns, changes, rea
     lab.wait(lambda: lab.row(volume)["status"] == "error", "it is in error")
     message = lab.sql1("select * from messages where resource_uuid = %s", volume)
     assert (message["detail_id"], message["resource_type"]) == ("003", "VOLUME")
-    assert [line for line in lab.log().splitlines() if volume in line and reason in line]
+    lab.said(volume, reason)
     assert lab.row(volume)["host"] is None
 
 

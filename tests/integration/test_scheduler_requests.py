@@ -84,7 +84,7 @@ def test_an_extension_that_is_refused_leaves_nothing(lab, size, change, reason, 
     assert message_of(lab, volume) == {
         "event_id": "VOLUME_VOLUME_007_003", "action_id": "007", "detail_id": "003",
         "resource_type": "VOLUME", "message_level": "ERROR", "project_id": "p"}
-    assert [line for line in lab.log().splitlines() if volume in line and reason in line]
+    lab.said(volume, reason)
 
 
 def test_what_an_extension_takes_counts_until_the_next_report(lab):
@@ -94,7 +94,7 @@ def test_what_an_extension_takes_counts_until_the_next_report(lab):
     extend(lab, second, 15)
     assert lab.take(NFS)["args"]["new_size"] == 15
     back(lab, second, "available")
-    assert "has 6.00 GiB free, 14 GiB are needed" in lab.log()
+    lab.said("has 6.00 GiB free, 14 GiB are needed")
 
 
 def test_a_backend_may_not_extend_what_is_attached(lab):
@@ -233,7 +233,7 @@ def test_a_refused_retype_leaves_nothing(lab, specs, policy, zone, reason):
     back(lab, volume, "in-use")
     assert lab.reserved() == (0, 0)
     assert lab.row(volume)["previous_status"] == "in-use"
-    assert [line for line in lab.log().splitlines() if volume in line and reason in line]
+    lab.said(volume, reason)
 
 
 @pytest.mark.parametrize("changes", [
@@ -314,7 +314,7 @@ def test_what_a_cinder_volume_could_not_make_is_made_elsewhere(lab):
     lab.create(volume, target="server2@nfs-1",
                filter_properties={"retry": {**retry, "num_attempts": 3}})
     back(lab, volume, "error")
-    assert "3 backends have failed to make it" in lab.log()
+    lab.said("3 backends have failed to make it")
 
 
 # ---- services ----
