@@ -306,6 +306,11 @@ void rpc_stop(struct rpc *rpc)
 		link_stop(rpc->link);
 }
 
+bool rpc_is_ready(const struct rpc *rpc)
+{
+	return link_broker(rpc->link) != NULL;
+}
+
 void rpc_on_ready(struct rpc *rpc, void (*on_ready)(void *arg), void *arg)
 {
 	rpc->on_ready = on_ready;

@@ -118,6 +118,8 @@ void rpc_pause(struct rpc *rpc, bool paused);
 void rpc_try_again(struct rpc *rpc);
 /* Stop taking new messages (consumers cancelled); replies can still be sent. */
 void rpc_stop(struct rpc *rpc);
+/* Is there a connection, and on it a queue for all that is served? */
+bool rpc_is_ready(const struct rpc *rpc);
 /* Called in the loop each time all consumers are in place (again). */
 void rpc_on_ready(struct rpc *rpc, void (*on_ready)(void *arg), void *arg);
 

@@ -93,6 +93,11 @@ static int read_owner(struct manager *manager, struct error *err)
 	return 0;
 }
 
+static void on_rpc_ready(void *arg)
+{
+	reports_ready(arg);
+}
+
 static int open_rpc(struct manager *manager, struct error *err)
 {
 	struct rpc_options options = manager->settings->rpc;
@@ -102,7 +107,10 @@ static int open_rpc(struct manager *manager, struct error *err)
 	if (!manager->suspects_path)
 		return error_no_memory(err);
 	options.suspects_path = manager->suspects_path;
-	return rpc_new(manager->loop, &options, &manager->rpc, err);
+	if (rpc_new(manager->loop, &options, &manager->rpc, err) < 0)
+		return -1;
+	rpc_on_ready(manager->rpc, on_rpc_ready, manager);
+	return 0;
 }
 
 int manager_new(const struct program *program, struct loop *loop, struct manager **out,
@@ -259,22 +267,20 @@ static int renew(struct managed *managed, int64_t begun_ms, struct error *err)
 	return 0;
 }
 
-/* A backend that is not usable goes down by the silence of its service. */
+/* A backend that is not usable goes down by the silence of its service. The row of an earlier
+ * life lives on while the broker is away: its queues are there. */
 static int beat(struct managed *managed, struct error *err)
 {
 	struct manager *manager = managed->manager;
-	const char *host = managed->settings->host;
-	char uuid[UUID_TEXT_SIZE];
 	int beaten;
 
 	if (!managed->leased || !managed->healthy || !managed->serving)
 		return 0;
-	beaten = store_service_beat(manager->db, host, VOLUME_BINARY, err);
-	if (beaten == 0)
-		beaten = store_service_register(manager->db, host, VOLUME_BINARY,
-			managed->settings->availability_zone, VOLUME_RPC_VERSION, uuid,
-			err);
-	return beaten < 0 ? -1 : 0;
+	beaten = store_service_beat(
+		manager->db, managed->settings->host, VOLUME_BINARY, err);
+	if (beaten < 0)
+		return -1;
+	return beaten > 0 && managed->registered ? 0 : reports_register(managed, err);
 }
 
 static void say_waiting(struct manager *manager, const struct error *err)

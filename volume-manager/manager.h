@@ -43,7 +43,8 @@ struct managed {
 	char holder[128]; /* another process that has it; empty: none, or not known */
 	bool said_held; /* that was logged */
 	bool healthy; /* the last look at the storage succeeded */
-	bool serving; /* its RPC queues are declared */
+	bool serving; /* its RPC queues are declared, as soon as there is a broker */
+	bool registered; /* its services row was made or renewed */
 	bool answered; /* that worker has said something */
 	bool looking; /* a stats worker is running */
 	unsigned looks; /* processes that look at a volume, given up or not */
@@ -187,6 +188,11 @@ void reports_look(struct manager *manager);
 void reports_look_at(struct managed *managed);
 /* What the stats worker of a backend said; text NULL: it ended without a word. */
 void reports_take(struct manager *manager, const char *backend, const char *text);
+/* Have the services row of a backend that is served, unless no request would arrive yet: a
+ * broker drops what no queue is for. Called again by reports_ready() and each beat. */
+int reports_register(struct managed *managed, struct error *err);
+/* The queues are declared. */
+void reports_ready(struct manager *manager);
 /* The capabilities as Cinder's backends report them. */
 struct json_object *reports_capabilities(struct managed *managed);
 

@@ -147,19 +147,33 @@ static void publish(struct managed *managed)
 		log_debug("a report was not sent: %s", err.text);
 }
 
+int reports_register(struct managed *managed, struct error *err)
+{
+	struct manager *manager = managed->manager;
+	const struct backend_settings *settings = managed->settings;
+	char uuid[UUID_TEXT_SIZE];
+
+	if (!managed->serving || !rpc_is_ready(manager->rpc))
+		return 0;
+	if (store_service_register(manager->db, settings->host, VOLUME_BINARY,
+		    settings->availability_zone, VOLUME_RPC_VERSION, uuid, err) < 0)
+		return -1;
+	if (!managed->registered)
+		log_info("backend is served host=%s service=%s", settings->host, uuid);
+	managed->registered = true;
+	return 0;
+}
+
 static int serve(struct managed *managed, struct error *err)
 {
 	struct manager *manager = managed->manager;
 	const struct backend_settings *settings = managed->settings;
 	struct address address;
-	char topic[ADDRESS_SIZE + 16], uuid[UUID_TEXT_SIZE];
+	char topic[ADDRESS_SIZE + 16];
 
 	if (address_parse(settings->host, &address, err) < 0)
 		return -1;
 	address_topic(&address, topic);
-	if (store_service_register(manager->db, settings->host, VOLUME_BINARY,
-		    settings->availability_zone, VOLUME_RPC_VERSION, uuid, err) < 0)
-		return -1;
 	/* The two servers of a Cinder backend: 3.6 and later clients send to the second. */
 	const struct rpc_service services[] = {
 		{ VOLUME_BINARY, settings->host, VOLUME_RPC_VERSION, manager_methods,
@@ -170,9 +184,28 @@ static int serve(struct managed *managed, struct error *err)
 		if (rpc_serve(manager->rpc, &services[i], err) < 0)
 			return -1;
 	managed->serving = true;
-	log_info("backend is served host=%s service=%s", settings->host, uuid);
 	manager_scan_in(manager, 0);
-	return 0;
+	if (!rpc_is_ready(manager->rpc))
+		log_info("backend is usable, and registered when the broker is reached"
+			 " host=%s",
+			settings->host);
+	return reports_register(managed, err);
+}
+
+void reports_ready(struct manager *manager)
+{
+	struct error err;
+
+	for (size_t i = 0; i < manager->count; i++) {
+		struct managed *managed = &manager->managed[i];
+
+		if (managed->registered || !managed->serving)
+			continue;
+		if (reports_register(managed, &err) == 0)
+			publish(managed);
+		else
+			log_warning("the next beat registers it again: %s", err.text);
+	}
 }
 
 static void became_unhealthy(struct managed *managed, const char *why)

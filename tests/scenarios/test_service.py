@@ -5,6 +5,9 @@ import uuid
 
 import pytest
 
+from cloud import Daemon
+from relay import Relay
+
 # What Cinder's nfs driver reports; administrators and extra specs know these.
 REPORTED = {"volume_backend_name", "vendor_name", "driver_version", "storage_protocol",
             "total_capacity_gb", "free_capacity_gb", "reserved_percentage", "QoS_support",
@@ -181,3 +184,42 @@ def test_reset_state_takes_a_migration_back(cloud, reset, status):
     cloud.migrate(volume)
     assert cloud.digest(volume) == digest
     cloud.leftovers()
+
+
+def test_its_row_comes_when_requests_can_reach_it(make_cloud):
+    """A broker drops what no queue is for, so nobody may be told of the service before."""
+    cloud = make_cloud(start=False)
+    relay = Relay(cloud.rabbit.port)
+    relay.cut()
+    config = cloud.write_config("cut.conf", {"transport_url": cloud.transport_url.replace(
+        str(cloud.rabbit.port), str(relay.port))})
+    cloud.manager = Daemon(cloud, "cut", "manager", ["--config-file", config])
+    cloud.drover("db", "sync")
+    cloud.scheduler.start()
+    cloud.manager.start()
+    try:
+        for backend in cloud.backends:
+            line = ("backend is usable, and registered when the broker is reached"
+                    f" host=server1@{backend}")
+            cloud.wait_for(lambda: line in cloud.manager.log(), 30, "it looks at it")
+        # It beats while it waits, and that makes no row either.
+        renewed = cloud.sql1("select max(renewed_at) as at from drover.manager")["at"]
+        cloud.wait_for(lambda: cloud.sql1(
+            "select max(renewed_at) as at from drover.manager")["at"] > renewed, 30, "it beats")
+        rows = "select count(*) as n from services where topic = 'cinder-volume'"
+        assert cloud.sql1(rows)["n"] == 0
+        relay.mend()
+        cloud.wait_for(lambda: cloud.sql1(rows)["n"] == 2, 60, "both are registered")
+        cloud.create(1, "at once")
+
+        # Its queues outlive it: a later start keeps the row up without the broker.
+        cloud.manager.kill()
+        relay.cut()
+        cloud.manager.start()
+        before = cloud.service()["updated_at"]
+        cloud.wait_for(lambda: cloud.service()["updated_at"] > before, 30, "it is up")
+        relay.mend()
+        cloud.create(1, "afterwards")
+    finally:
+        cloud.manager.kill()
+        relay.close()
