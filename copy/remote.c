@@ -83,13 +83,14 @@ static int lost(struct remote *remote, uint64_t offset, struct error *err)
 	return -1;
 }
 
-/* libnbd sends a header and each TLS record by themselves. Without this every one is a packet
- * of its own, which costs both sides a sixth of their time with TLS over loopback. */
+/* libnbd sends each TLS record by itself. Without this every one is a packet of its own, which
+ * costs both sides a sixth of their time with TLS over loopback. Without TLS it tells the
+ * kernel itself what belongs together, and this would cost a tenth. */
 static void cork(struct remote_connection *connection, bool on)
 {
 	const int value = on;
 
-	if (connection->corked == on || connection->no_cork)
+	if (!connection->tls || connection->corked == on || connection->no_cork)
 		return;
 	connection->no_cork = setsockopt(nbd_aio_get_fd(connection->nbd), IPPROTO_TCP,
 				      TCP_CORK, &value, sizeof(value)) < 0;
