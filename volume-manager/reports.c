@@ -153,7 +153,7 @@ int reports_register(struct managed *managed, struct error *err)
 	const struct backend_settings *settings = managed->settings;
 	char uuid[UUID_TEXT_SIZE];
 
-	if (!managed->serving || !rpc_is_ready(manager->rpc))
+	if (!managed->serving || !managed->healthy || !rpc_is_ready(manager->rpc))
 		return 0;
 	if (store_service_register(manager->db, settings->host, VOLUME_BINARY,
 		    settings->availability_zone, VOLUME_RPC_VERSION, uuid, err) < 0)
