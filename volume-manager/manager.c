@@ -267,8 +267,7 @@ static int renew(struct managed *managed, int64_t begun_ms, struct error *err)
 	return 0;
 }
 
-/* A backend that is not usable goes down by the silence of its service. The row of an earlier
- * life lives on while the broker is away: its queues are there. */
+/* A backend that is not usable goes down by the silence of its service. */
 static int beat(struct managed *managed, struct error *err)
 {
 	struct manager *manager = managed->manager;
@@ -276,11 +275,11 @@ static int beat(struct managed *managed, struct error *err)
 
 	if (!managed->leased || !managed->healthy || !managed->serving)
 		return 0;
+	if (!managed->registered)
+		return reports_register(managed, err);
 	beaten = store_service_beat(
 		manager->db, managed->settings->host, VOLUME_BINARY, err);
-	if (beaten < 0)
-		return -1;
-	return beaten > 0 && managed->registered ? 0 : reports_register(managed, err);
+	return beaten == 0 ? reports_register(managed, err) : beaten < 0 ? -1 : 0;
 }
 
 static void say_waiting(struct manager *manager, const struct error *err)

@@ -153,8 +153,13 @@ int reports_register(struct managed *managed, struct error *err)
 	const struct backend_settings *settings = managed->settings;
 	char uuid[UUID_TEXT_SIZE];
 
-	if (!managed->serving || !managed->healthy || !rpc_is_ready(manager->rpc))
+	if (!managed->serving || !managed->healthy)
 		return 0;
+	if (!rpc_is_ready(manager->rpc))
+		return store_service_beat(
+			       manager->db, settings->host, VOLUME_BINARY, err) < 0
+			? -1
+			: 0;
 	if (store_service_register(manager->db, settings->host, VOLUME_BINARY,
 		    settings->availability_zone, VOLUME_RPC_VERSION, uuid, err) < 0)
 		return -1;
