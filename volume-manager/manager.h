@@ -189,7 +189,8 @@ void reports_look_at(struct managed *managed);
 /* What the stats worker of a backend said; text NULL: it ended without a word. */
 void reports_take(struct manager *manager, const char *backend, const char *text);
 /* Have the services row of a backend that is served and usable. Before the broker is reached
- * only one of an earlier life, whose queues are there: it drops what no queue is for. Called again by reports_ready() and each beat. */
+ * only one of an earlier life, whose queues are there: it drops what no queue is for. Called
+ * again by reports_ready() and each beat. */
 int reports_register(struct managed *managed, struct error *err);
 /* The queues are declared. */
 void reports_ready(struct manager *manager);
